@@ -1,0 +1,11 @@
+//! What every part above the rules needs: the clock, randomness, and one way to talk about errors.
+//!
+//! Rooms and cores take these as arguments; only the composition root makes the real ones.
+
+mod clock;
+mod fault;
+mod random;
+
+pub use clock::{Clock, SimulatedClock, SystemClock};
+pub use fault::{Fault, Kind};
+pub use random::SystemRandom;
