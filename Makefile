@@ -1,0 +1,20 @@
+# The commands of this project; `make` alone lists them. Each installs what it needs and says so.
+
+.DEFAULT_GOAL := help
+.PHONY: help test lint
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+test: ## run every test that proves something in minutes
+	@packaging/need test
+	cargo test --workspace --locked --lib --bins --tests --examples
+	cargo test --workspace --locked --doc
+
+lint: ## formatting, clippy, licences and sources, documentation, shell scripts
+	@packaging/need lint
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	PATH="$$PWD/target/tools/bin:$$PATH" cargo deny --locked --log-level error check licenses bans sources
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	shellcheck packaging/need .ci/run
