@@ -1,12 +1,7 @@
 //! The program `gatehouse`.
 
-use clap::Parser;
+use std::process::ExitCode;
 
-/// Device identity, provisioning and cloud in one process.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {}
-
-fn main() {
-    Arguments::parse();
+fn main() -> ExitCode {
+    gatehouse::cli::main()
 }
