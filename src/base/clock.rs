@@ -1,9 +1,10 @@
 //! The only place that asks what time it is.
 
 use gatehouse_types::UnixTime;
+use rustix::time::{ClockId, clock_gettime};
 use std::{
     fmt,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -11,6 +12,10 @@ use std::{
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The time of day, which may jump when somebody sets it.
     fn now(&self) -> UnixTime;
+
+    /// How long this clock has been running, sleep of the machine included. Nobody can set it, so that a time of
+    /// day that moved more than this did was set by somebody.
+    fn elapsed(&self) -> Duration;
 }
 
 /// The machine's clock.
@@ -23,21 +28,28 @@ impl Clock for SystemClock {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         UnixTime::EPOCH + since_epoch
     }
+
+    fn elapsed(&self) -> Duration {
+        let since_boot = clock_gettime(ClockId::Boottime);
+        // The kernel counts up from zero, with nanoseconds below a second.
+        Duration::new(since_boot.tv_sec.unsigned_abs(), u32::try_from(since_boot.tv_nsec).unwrap_or(0))
+    }
 }
 
 /// A clock that a test sets and moves by hand.
 #[derive(Debug)]
 pub struct SimulatedClock {
     millis: AtomicI64,
+    elapsed_millis: AtomicU64,
 }
 
 impl SimulatedClock {
     /// A clock that stands at this time until it is moved.
     pub fn new(start: UnixTime) -> Self {
-        Self { millis: AtomicI64::new(start.millis()) }
+        Self { millis: AtomicI64::new(start.millis()), elapsed_millis: AtomicU64::new(0) }
     }
 
-    /// Sets the clock, also backwards.
+    /// Sets the time of day, also backwards, as somebody with a screwdriver does: no time passes.
     pub fn set(&self, time: UnixTime) {
         self.millis.store(time.millis(), Ordering::SeqCst);
     }
@@ -45,12 +57,17 @@ impl SimulatedClock {
     /// Lets this much time pass.
     pub fn advance(&self, span: Duration) {
         self.set(self.now() + span);
+        self.elapsed_millis.fetch_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 }
 
 impl Clock for SimulatedClock {
     fn now(&self) -> UnixTime {
         UnixTime::from_millis(self.millis.load(Ordering::SeqCst))
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.elapsed_millis.load(Ordering::SeqCst))
     }
 }
 
@@ -65,6 +82,20 @@ mod tests {
         assert_eq!(clock.now(), UnixTime::from_secs(105));
         clock.set(UnixTime::from_secs(1));
         assert_eq!(clock.now(), UnixTime::from_secs(1));
+    }
+
+    #[test]
+    fn setting_the_time_of_day_lets_no_time_pass() {
+        let clock = SimulatedClock::new(UnixTime::from_secs(100));
+        clock.advance(Duration::from_secs(5));
+        clock.set(UnixTime::from_secs(1_000_000));
+        assert_eq!(clock.elapsed(), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn the_machine_has_been_running_for_a_while() {
+        let before = SystemClock.elapsed();
+        assert!(before > Duration::ZERO && SystemClock.elapsed() >= before);
     }
 
     #[test]
