@@ -1,8 +1,9 @@
-//! What every part above the rules needs: the clock, randomness, and one way to talk about errors.
+//! What every part above the rules needs: the clock, randomness, configuration, and one way to talk about errors.
 //!
 //! Rooms and cores take these as arguments; only the composition root makes the real ones.
 
 mod clock;
+pub mod config;
 mod fault;
 mod random;
 
