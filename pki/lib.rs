@@ -13,8 +13,12 @@
 //! Every byte that a peer supplies is bounded before it is read, and a refusal names the rule that failed.
 
 mod key;
+mod name;
+mod serial;
 
 pub use key::{
     AlgorithmError, BadSignature, Fingerprint, KeyAlgorithm, KeyError, KeyId, MAX_SPKI, PrivateKeyError, PublicKey, Role,
     SignatureAlgorithm, Signer, SignerError, SoftwareKey, Use,
 };
+pub use name::{CommonName, CrlAddress, DeviceName, Host, HostName, NameError, OrganisationName, SerialNumber};
+pub use serial::{Serial, SerialError};
