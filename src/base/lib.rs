@@ -1,4 +1,4 @@
-//! What every part above the rules needs: the clock, randomness, configuration, and one way to talk about errors.
+//! What every part above the rules needs: the clock, randomness, configuration, logs and metrics, and one way to talk about errors.
 //!
 //! Rooms and cores take these as arguments; only the composition root makes the real ones.
 
@@ -6,6 +6,7 @@ mod clock;
 pub mod config;
 mod fault;
 mod random;
+pub mod telemetry;
 
 pub use clock::{Clock, SimulatedClock, SystemClock};
 pub use fault::{Fault, Kind};

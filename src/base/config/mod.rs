@@ -41,6 +41,7 @@ mod value;
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use section::{Remark, Section, Setting};
 pub use source::{ENVIRONMENT_PREFIX, Sources};
+pub use suggest::nearest;
 pub use units::{Size, parse_duration, show_duration};
 pub use value::{Choice, Value};
 

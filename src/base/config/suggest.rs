@@ -1,7 +1,7 @@
 //! "Did you mean": the nearest of the words that would have been right.
 
 /// The candidate that is at most a third of its letters away from what was written.
-pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let written = written.to_lowercase().replace('-', "_");
     // Nobody misspells a word this long, and the distance costs the product of both lengths.
     if written.len() > 64 {
