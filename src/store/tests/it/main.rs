@@ -1,0 +1,3 @@
+//! The store, driven through its facade: the contract on every engine of this crate.
+
+mod engines;
