@@ -12,13 +12,33 @@
 //!
 //! Every byte that a peer supplies is bounded before it is read, and a refusal names the rule that failed.
 
+#[allow(dead_code, reason = "chain verification uses it")]
+mod certificate;
+mod der;
+#[allow(dead_code, reason = "chain verification uses it")]
+mod distinguished_name;
+#[allow(dead_code, reason = "chain verification uses it")]
+mod extensions;
+#[allow(dead_code, reason = "chain verification uses it")]
+mod general_name;
 mod key;
 mod name;
+#[allow(dead_code, reason = "chain verification uses it")]
+mod oid;
+#[allow(dead_code, reason = "chain verification uses it")]
+mod pem;
+mod rule;
 mod serial;
 
+pub use certificate::{Certificate, CertificateError, MAX_CERTIFICATE, MAX_CHAIN};
+pub use der::{DerError, MAX_DEPTH};
+pub use distinguished_name::{Attribute, DistinguishedName};
+pub use extensions::{ExtendedKeyUsage, KeyUsage};
+pub use general_name::GeneralName;
 pub use key::{
     AlgorithmError, BadSignature, Fingerprint, KeyAlgorithm, KeyError, KeyId, MAX_SPKI, PrivateKeyError, PublicKey, Role,
     SignatureAlgorithm, Signer, SignerError, SoftwareKey, Use,
 };
 pub use name::{CommonName, CrlAddress, DeviceName, Host, HostName, NameError, OrganisationName, SerialNumber};
+pub use rule::Rule;
 pub use serial::{Serial, SerialError};
