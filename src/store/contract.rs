@@ -3,7 +3,12 @@
 //! The cases only use the facade, so they say what any store does, here or on the network. Crashes, full disks
 //! and flipped bits need a process to kill and a disk to break; those live with the fault tests.
 
-use crate::{Answer, Batch, CommitError, Key, Position, Range, Store, Stream, Table};
+use crate::{
+    Answer, Batch, ChainHash, CommitError, ImportError, Key, Lock, LockError, MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_VALUE_BYTES,
+    Position, Range, Store, Stream, Table, Version,
+};
+use gatehouse_types::UnixTime;
+use std::time::Duration;
 
 /// A place for one store: empty at first.
 pub trait Place {
@@ -30,6 +35,14 @@ macro_rules! contract {
             tables_do_not_see_each_other
             a_snapshot_does_not_move
             what_was_acknowledged_is_there_after_reopening
+            a_truncated_stream_still_holds_together
+            what_is_too_large_is_refused
+            a_lock_is_held_by_one_until_it_ends
+            a_fenced_batch_conflicts_once_the_lock_is_taken_over
+            an_export_becomes_the_same_store
+            an_export_that_is_cut_or_changed_is_refused
+            an_import_goes_into_an_empty_store_only
+            a_sound_store_verifies
         }
     };
 }
@@ -165,7 +178,7 @@ pub async fn positions_are_given_out_without_gaps(place: &impl Place) {
 
     let records = store.read(&log, Position::START, 1000).await.expect("read");
     assert_eq!(records.iter().map(|record| record.position).collect::<Vec<_>>(), given);
-    let mut hash = crate::ChainHash::START;
+    let mut hash = ChainHash::START;
     for record in &records {
         hash = hash.next(&log, record.position, &record.payload);
         assert_eq!(record.hash, hash);
@@ -249,4 +262,187 @@ pub async fn what_was_acknowledged_is_there_after_reopening(place: &impl Place) 
     let next = store.commit(Batch::new().append(&log, "next")).await.expect("commit");
     assert!(next.version > last.version);
     assert_eq!(next.appended, [Position(101)]);
+}
+
+/// Positions go on, the chain is anchored where the stream was cut, and cutting again changes nothing.
+pub async fn a_truncated_stream_still_holds_together(place: &impl Place) {
+    let (store, log) = (place.open().await, stream("log"));
+    let fill = (1..=10).fold(Batch::new(), |batch, n| batch.append(&log, format!("{n}")));
+    store.commit(fill).await.expect("commit");
+    let records = store.read(&log, Position::START, 100).await.expect("read");
+    store.commit(Batch::new().truncate(&log, Position(4))).await.expect("truncate");
+    store.commit(Batch::new().truncate(&log, Position(2))).await.expect("nothing left to do");
+
+    let head = store.head(&log).await.expect("head");
+    assert_eq!((head.position, head.truncated, head.truncated_hash), (Position(10), Position(4), records[3].hash));
+    assert_eq!(store.read(&log, Position::START, 100).await.expect("read"), records[4..]);
+    assert_eq!(head.truncated_hash.next(&log, Position(5), b"5"), records[4].hash);
+
+    store.commit(Batch::new().append(&log, "11").truncate(&log, Position(11))).await.expect("everything");
+    assert_eq!(store.read(&log, Position::START, 100).await, Ok(Vec::new()));
+    assert_eq!(store.commit(Batch::new().append(&log, "12")).await.expect("commit").appended, [Position(12)]);
+    let report = store.snapshot().await.expect("snapshot").verify(|_| ()).await.expect("verify");
+    assert_eq!((report.damaged, report.records.number), (0, 1), "{report:?}");
+}
+
+/// The largest that is allowed is taken; one more is refused before anything is written.
+pub async fn what_is_too_large_is_refused(place: &impl Place) {
+    let store = place.open().await;
+    store.commit(Batch::new().put(A, vec![1; MAX_KEY_BYTES], vec![2; MAX_VALUE_BYTES])).await.expect("the largest");
+    let many = |count| (0..count).fold(Batch::new(), |batch, n: usize| batch.delete(A, n.to_be_bytes()));
+    store.commit(many(MAX_BATCH_OPERATIONS)).await.expect("the most");
+    for (batch, what) in [
+        (Batch::new().put(A, vec![1; MAX_KEY_BYTES + 1], "v"), "a key"),
+        (Batch::new().require_absent(A, vec![1; MAX_KEY_BYTES + 1]), "a key"),
+        (Batch::new().put(A, "k", vec![2; MAX_VALUE_BYTES + 1]), "a value"),
+        (Batch::new().append(&stream("log"), vec![2; MAX_VALUE_BYTES + 1]), "a value"),
+        ((0..5).fold(Batch::new(), |batch, n| batch.put(A, [n], vec![2; MAX_VALUE_BYTES])), "a batch"),
+    ] {
+        let refused = store.commit(batch).await;
+        assert!(matches!(refused, Err(CommitError::TooLarge { what: found, .. }) if found == what), "{what}: {refused:?}");
+    }
+    assert!(matches!(store.commit(many(MAX_BATCH_OPERATIONS + 1)).await, Err(CommitError::TooMany { .. })));
+    assert_eq!(value(&store, A, "k").await, None);
+    assert_eq!(store.head(&stream("log")).await.expect("head").position, Position::START);
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn at(seconds: i64) -> UnixTime {
+    UnixTime::from_secs(seconds)
+}
+
+/// Taking, keeping, giving back, and what others hear meanwhile.
+pub async fn a_lock_is_held_by_one_until_it_ends(place: &impl Place) {
+    let store = place.open().await;
+    let held = |until| LockError::Held { name: "crl".to_owned(), holder: "node 1".to_owned(), until };
+    let mut lock = store.lock("crl", "node 1", MINUTE, at(0)).await.expect("free");
+    assert_eq!(store.lock("crl", "node 2", MINUTE, at(59)).await, Err(held(at(60))));
+    store.lock("mail", "node 2", MINUTE, at(59)).await.expect("another lock");
+
+    store.keep_lock(&mut lock, MINUTE, at(50)).await.expect("ours");
+    assert_eq!(store.lock("crl", "node 2", MINUTE, at(60)).await, Err(held(at(110))));
+    store.unlock(lock.clone()).await.expect("ours");
+    let second = store.lock("crl", "node 2", MINUTE, at(61)).await.expect("given back");
+    assert!(second.fence() > lock.fence());
+
+    let lost = LockError::Lost { name: "crl".to_owned() };
+    assert_eq!(store.keep_lock(&mut lock, MINUTE, at(62)).await, Err(lost.clone()));
+    assert_eq!(store.unlock(lock).await, Err(lost));
+    let third = store.lock("crl", "node 3", MINUTE, second.ends()).await.expect("ended");
+    assert!(third.fence() > second.fence());
+}
+
+/// Also when the old holder does not know that its time is over.
+pub async fn a_fenced_batch_conflicts_once_the_lock_is_taken_over(place: &impl Place) {
+    let store = place.open().await;
+    let mut first = store.lock("crl", "node 1", MINUTE, at(0)).await.expect("free");
+    fn write(lock: &Lock, text: &str) -> Batch {
+        Batch::new().require_lock(lock).put(A, "crl", text)
+    }
+    store.commit(write(&first, "1")).await.expect("held");
+    store.keep_lock(&mut first, MINUTE, at(30)).await.expect("held");
+    store.commit(write(&first, "2")).await.expect("kept");
+    let second = store.lock("crl", "node 2", MINUTE, at(90)).await.expect("ended");
+    assert!(matches!(store.commit(write(&first, "late")).await, Err(CommitError::Conflict { .. })));
+    store.commit(write(&second, "3")).await.expect("held");
+    assert_eq!(value(&store, A, "crl").await, Some(b"3".to_vec()));
+}
+
+/// Values, deletions, streams that were cut: something of everything.
+async fn fill(store: &Store) {
+    for n in 0..300u32 {
+        let log = stream(&format!("log/{}", n % 7));
+        let batch =
+            Batch::new().put(A, format!("k{n}"), vec![b'v'; n as usize * 7]).put(B, n.to_be_bytes(), "").append(&log, format!("{n}"));
+        store.commit(batch).await.expect("commit");
+    }
+    store
+        .commit(Batch::new().delete(A, "k7").truncate(&stream("log/3"), Position(20)).append(&stream("log/3"), "x"))
+        .await
+        .expect("commit");
+}
+
+async fn export(store: &Store) -> Vec<u8> {
+    let mut export = store.snapshot().await.expect("snapshot").export();
+    let mut bytes = Vec::new();
+    while let Some(piece) = export.next().await.expect("read") {
+        // What is written meanwhile is not in the export.
+        store
+            .commit(Batch::new().put(A, "k1", "later").delete(A, "k9").put(A, "z", "z").append(&stream("log/1"), "later"))
+            .await
+            .expect("commit");
+        bytes.extend_from_slice(&piece);
+    }
+    bytes
+}
+
+async fn import(store: &Store, bytes: &[u8]) -> Result<(), ImportError> {
+    let mut import = store.import();
+    for piece in bytes.chunks(10_007) {
+        import.feed(piece).await?;
+    }
+    import.finish().await
+}
+
+/// At the commit of the snapshot, with its versions and positions; and it goes on from there.
+pub async fn an_export_becomes_the_same_store(place: &impl Place) {
+    let source = Store::memory().expect("memory");
+    fill(&source).await;
+    let snapshot = source.snapshot().await.expect("snapshot");
+    let bytes = export(&source).await;
+    let store = place.open().await;
+    import(&store, &bytes).await.expect("import");
+
+    assert_eq!(store.scan(A, Range::all(), 1000).await, snapshot.scan(A, Range::all(), 1000).await);
+    assert_eq!(store.scan(B, Range::all(), 1000).await, snapshot.scan(B, Range::all(), 1000).await);
+    for n in 0..7 {
+        let log = stream(&format!("log/{n}"));
+        assert_eq!(store.head(&log).await, snapshot.head(&log).await);
+        assert_eq!(store.read(&log, Position::START, 1000).await, snapshot.read(&log, Position::START, 1000).await);
+    }
+    let commit = store.commit(Batch::new().put(A, "next", "")).await.expect("commit");
+    assert_eq!(commit.version, Version(snapshot.version().0 + 1));
+    let again = export(&store).await;
+    import(&Store::memory().expect("memory"), &again).await.expect("the export of an import");
+}
+
+/// Wherever it is cut, and whatever bit is changed.
+pub async fn an_export_that_is_cut_or_changed_is_refused(place: &impl Place) {
+    let source = Store::memory().expect("memory");
+    source.commit(Batch::new().put(A, "k", "v").append(&stream("log"), "1")).await.expect("commit");
+    let bytes = export(&source).await;
+    for end in 0..bytes.len() {
+        assert!(import(&Store::memory().expect("memory"), &bytes[..end]).await.is_err(), "cut at {end}");
+    }
+    for bit in 0..bytes.len() * 8 {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(import(&Store::memory().expect("memory"), &changed).await.is_err(), "bit {bit}");
+    }
+    let longer = [bytes.as_slice(), b"x"].concat();
+    assert!(import(&Store::memory().expect("memory"), &longer).await.is_err(), "longer");
+    import(&place.open().await, &bytes).await.expect("as it was");
+}
+
+/// And while it goes on, no batch does.
+pub async fn an_import_goes_into_an_empty_store_only(place: &impl Place) {
+    let source = Store::memory().expect("memory");
+    fill(&source).await;
+    let bytes = export(&source).await;
+    let store = place.open().await;
+    store.commit(Batch::new().put(A, "mine", "v")).await.expect("commit");
+    assert_eq!(import(&store, &bytes).await, Err(ImportError::Store(CommitError::NotEmpty)));
+    assert_eq!(value(&store, A, "mine").await, Some(b"v".to_vec()));
+    assert_eq!(import(&store, b"something else").await, Err(ImportError::NotAnExport));
+}
+
+/// And counts what is there.
+pub async fn a_sound_store_verifies(place: &impl Place) {
+    let store = place.open().await;
+    fill(&store).await;
+    let report = store.snapshot().await.expect("snapshot").verify(|_| ()).await.expect("verify");
+    assert_eq!((report.damaged, report.streams, report.records.number), (0, 7, 281), "{report:?}");
+    assert_eq!(report.tables["contract-a"].number, 299);
+    assert_eq!(report.tables["contract-b"].number, 300);
 }

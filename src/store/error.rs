@@ -143,6 +143,12 @@ pub enum OpenError {
     /// An import did not come to its end.
     #[error("an import into this store was not finished; remove the directory and import again")]
     HalfImported,
+    /// Two parts of the program want the same table.
+    #[error("two parts of the program declare the table {table}")]
+    TableTwice {
+        /// The table.
+        table: Table,
+    },
     /// Bringing the schema up to date failed.
     #[error("migration {to} ({name}) failed: {reason}")]
     Migration {

@@ -33,17 +33,25 @@ mod batch;
 pub mod contract;
 mod embedded;
 mod error;
+mod export;
+mod lock;
 mod metrics;
 mod row;
+mod schema;
 mod stream;
 mod table;
+mod verify;
 
 pub use backend::{Answer, Backend, KeyedEntry, RawRow, View};
 pub use batch::{Batch, Commit, Entry, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_VALUE_BYTES, Version};
 pub use error::{CommitError, OpenError, ReadError};
+pub use export::{Export, Import, ImportError};
+pub use lock::{Lock, LockError};
 pub use metrics::{Health, Metrics};
+pub use schema::{Migration, Schema};
 pub use stream::{ChainHash, Head, MAX_STREAM_NAME_BYTES, Position, Record, Stream, StreamNameError};
 pub use table::{Key, MAX_KEY_BYTES, Range, Table};
+pub use verify::{Count, Report};
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
