@@ -206,3 +206,144 @@ fn read_state(engine: &dyn Engine) -> Result<State, OpenError> {
     let (_, content) = row::unseal(row::STATE, &sealed).map_err(|_| damaged())?;
     State::decode(content).ok_or_else(damaged)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{memory::Memory, *};
+    use crate::Store;
+    use std::sync::{Mutex, PoisonError, atomic::AtomicBool};
+
+    const A: Table = Table::new("a");
+
+    /// A memory whose disk can be told to fail, and whose rows can be tampered with.
+    #[derive(Clone, Default)]
+    struct Faulty {
+        memory: Arc<Memory>,
+        fails: Arc<AtomicBool>,
+        served_instead: Arc<Mutex<Option<RawRow>>>,
+    }
+
+    impl Engine for Faulty {
+        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+            let instead = self.served_instead.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some((_, value)) = instead.filter(|(at, _)| at == key) {
+                return Ok(Some(value));
+            }
+            self.memory.get(key)
+        }
+
+        fn range(&self, from: &[u8], to: &[u8], reversed: bool, limit: usize) -> Result<Vec<RawRow>, EngineError> {
+            self.memory.range(from, to, reversed, limit)
+        }
+
+        fn write(&self, rows: &[(&[u8], Option<&[u8]>)]) -> Result<(), EngineError> {
+            // Like a real one: the rows are in its memory when the disk says no.
+            self.memory.write(rows)?;
+            if self.fails.load(Ordering::SeqCst) { Err(EngineError("input/output error".to_owned())) } else { Ok(()) }
+        }
+    }
+
+    fn store(engine: &Faulty) -> Store {
+        Store::on(Embedded::start(Box::new(engine.clone()), None, &Config::new("")).expect("start"))
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_write_the_store_takes_no_batches() {
+        let engine = Faulty::default();
+        let store = store(&engine);
+        store.commit(Batch::new().put(A, "k", "durable")).await.expect("commit");
+        engine.fails.store(true, Ordering::SeqCst);
+        let uncertain = store.commit(Batch::new().put(A, "k", "lost")).await;
+        assert_eq!(uncertain, Err(CommitError::Uncertain { reason: "input/output error".to_owned() }));
+
+        engine.fails.store(false, Ordering::SeqCst);
+        let refused = store.commit(Batch::new().put(A, "k", "later")).await;
+        assert_eq!(refused, Err(CommitError::Poisoned { reason: "input/output error".to_owned() }));
+        assert_eq!(store.health(), Health::Poisoned { reason: "input/output error".to_owned() });
+        assert!(store.metrics().poisoned.load(Ordering::Relaxed));
+        let seen = store.get(A, "k").await.expect("read").expect("there");
+        assert_eq!(seen.value, b"durable", "what is not durable is not seen");
+        assert_eq!(store.scan(A, Range::all(), 10).await.expect("scan")[0].1, seen);
+    }
+
+    #[tokio::test]
+    async fn a_row_served_in_place_of_another_is_an_error() {
+        let engine = Faulty::default();
+        let store = store(&engine);
+        store.commit(Batch::new().put(A, "k", "1").put(A, "l", "2")).await.expect("commit");
+        let (k, l) = (row::value_key(A, b"k"), row::value_key(A, b"l"));
+        let other = engine.memory.get(&l).expect("read").expect("there");
+        *engine.served_instead.lock().expect("lock") = Some((k, other));
+
+        assert_eq!(store.get(A, "k").await, Err(ReadError::Damaged { what: "table a at the key k".to_owned() }));
+        assert_eq!(store.get(A, "l").await.expect("read").expect("there").value, b"2");
+        assert!(matches!(store.commit(Batch::new().put(A, "k", "3")).await, Err(CommitError::Read(ReadError::Damaged { .. }))));
+        assert_eq!(store.health(), Health::Good, "the disk took nothing, so there is no doubt about it");
+    }
+
+    #[tokio::test]
+    async fn a_row_that_is_lost_or_comes_back_is_found_by_verification() {
+        let engine = Faulty::default();
+        let store = store(&engine);
+        store.commit(Batch::new().put(A, "k", "1").put(A, "l", "1")).await.expect("commit");
+        let k = row::value_key(A, b"k");
+        let old = engine.memory.get(&k).expect("read").expect("there");
+        store.commit(Batch::new().put(A, "k", "2")).await.expect("commit");
+        let verify = async || store.snapshot().await.expect("snapshot").verify(|_| ()).await.expect("verify").damaged;
+        assert_eq!(verify().await, 0);
+        let new = engine.memory.get(&k).expect("read").expect("there");
+
+        engine.memory.write(&[(&k, Some(&old))]).expect("write");
+        assert_eq!(verify().await, 1, "the older value");
+        engine.memory.write(&[(&k, None)]).expect("write");
+        assert_eq!(verify().await, 1, "no value");
+        engine.memory.write(&[(&k, Some(&new))]).expect("write");
+        assert_eq!(verify().await, 0, "the right one");
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_lost_or_forged_is_found_by_verification() {
+        let engine = Faulty::default();
+        let (store, log) = (store(&engine), "log".parse::<Stream>().expect("name"));
+        store.commit((1..=5).fold(Batch::new(), |batch, n| batch.append(&log, [n]))).await.expect("commit");
+        let verify = async || store.snapshot().await.expect("snapshot").verify(|_| ()).await.expect("verify").damage;
+        assert_eq!(verify().await, [""; 0]);
+
+        let third = row::record_key(&log, Position(3));
+        let good = engine.memory.get(&third).expect("read").expect("there");
+        let forged = Record { position: Position(3), payload: vec![9], hash: [7; 32].into() };
+        engine.memory.write(&[(&third, Some(&row::seal(&third, Version(1), &forged.encode())))]).expect("write");
+        assert!(verify().await[0].contains("does not lead to 3"));
+        assert!(matches!(store.read(&log, Position(1), 10).await, Err(ReadError::Damaged { .. })));
+
+        engine.memory.write(&[(&third, Some(&good)), (&row::record_key(&log, Position(5)), None)]).expect("write");
+        assert_eq!(verify().await[0], "stream log ends at 4, but its head says 5");
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_would_need_too_much_memory_is_given_up() {
+        let config = Config { snapshot_bytes: 10_000, ..Config::new("") };
+        let store = Store::on(Embedded::start(Box::new(Memory::default()), None, &config).expect("start"));
+        store.commit(Batch::new().put(A, "k", vec![0; 6000])).await.expect("commit");
+        let snapshot = store.snapshot().await.expect("snapshot");
+        store.commit(Batch::new().put(A, "k", vec![1; 6000])).await.expect("commit");
+        assert_eq!(snapshot.get(A, "k").await.expect("kept").expect("there").value, vec![0; 6000]);
+        store.commit(Batch::new().put(A, "k", vec![2; 6000])).await.expect("commit");
+        assert_eq!(snapshot.get(A, "k").await, Err(ReadError::SnapshotExpired));
+        assert_eq!(snapshot.scan(A, Range::all(), 1).await, Err(ReadError::SnapshotExpired));
+        assert_eq!(store.get(A, "k").await.expect("read").expect("there").value, vec![2; 6000]);
+        let fresh = store.snapshot().await.expect("snapshot");
+        assert_eq!(fresh.get(A, "k").await.expect("read").expect("there").value, vec![2; 6000]);
+    }
+
+    #[tokio::test]
+    async fn an_import_that_is_not_finished_leaves_a_store_that_does_not_open() {
+        let engine = Faulty::default();
+        let first = store(&engine);
+        first.backend.import(Vec::new(), false).await.expect("the first piece");
+        assert_eq!(first.commit(Batch::new().put(A, "k", "v")).await, Err(CommitError::Importing));
+        drop(first);
+        let reopened = Embedded::start(Box::new(engine), None, &Config::new(""));
+        assert!(matches!(reopened.err(), Some(OpenError::HalfImported)));
+    }
+}

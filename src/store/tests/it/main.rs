@@ -1,3 +1,4 @@
-//! The store, driven through its facade: the contract on every engine of this crate.
+//! The store, driven through its facade: the contract on every engine, and what a directory has to be.
 
+mod directory;
 mod engines;
