@@ -14,6 +14,9 @@
 
 #[allow(dead_code, reason = "chain verification uses it")]
 mod certificate;
+#[cfg(test)]
+mod crafted;
+mod csr;
 mod der;
 #[allow(dead_code, reason = "chain verification uses it")]
 mod distinguished_name;
@@ -27,10 +30,12 @@ mod name;
 mod oid;
 #[allow(dead_code, reason = "chain verification uses it")]
 mod pem;
+mod profile;
 mod rule;
 mod serial;
 
 pub use certificate::{Certificate, CertificateError, MAX_CERTIFICATE, MAX_CHAIN};
+pub use csr::{Csr, CsrError, MAX_CSR, SignedCsr};
 pub use der::{DerError, MAX_DEPTH};
 pub use distinguished_name::{Attribute, DistinguishedName};
 pub use extensions::{ExtendedKeyUsage, KeyUsage};
@@ -40,5 +45,6 @@ pub use key::{
     SignatureAlgorithm, Signer, SignerError, SoftwareKey, Use,
 };
 pub use name::{CommonName, CrlAddress, DeviceName, Host, HostName, NameError, OrganisationName, SerialNumber};
+pub use profile::{Approved, Builtin, Fact, Facts, Profile, ProfileError, Refusal};
 pub use rule::Rule;
 pub use serial::{Serial, SerialError};

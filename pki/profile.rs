@@ -1,0 +1,663 @@
+//! Profiles: what a certificate says, decided by us.
+//!
+//! A profile is a small TOML document; the built-in ones are in `pki/profiles`. It names the facts that it needs and
+//! fixes everything else: usages, lifetime, extensions. [`Profile::approve`] takes a request whose signature was
+//! checked, and the facts, and yields an [`Approved`]: the only thing that an issuer takes. From the request it
+//! takes the key and nothing else.
+
+mod document;
+mod facts;
+pub(crate) mod usage;
+
+pub use facts::{Fact, Facts};
+
+use crate::{
+    csr::SignedCsr,
+    key::{KeyAlgorithm, PublicKey},
+    name::{CommonName, CrlAddress, DeviceName, Host, OrganisationName, SerialNumber},
+};
+use gatehouse_types::UnixTime;
+use serde::Deserialize;
+use std::{collections::BTreeMap, fmt, time::Duration};
+use usage::{KeyUse, Purpose};
+
+/// The profiles that come with the product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Builtin {
+    /// The anchor of a manufacturer's devices.
+    ManufacturerRoot,
+    /// A production line's CA.
+    ManufacturerIntermediate,
+    /// A device's first certificate (IEEE 802.1AR), for life.
+    ManufacturerDevice,
+    /// The anchor that devices trust provisioning servers by; signs nothing else.
+    ServiceRoot,
+    /// A provisioning server, as devices see it.
+    ProvisioningServer,
+    /// The anchor of a customer's devices.
+    CustomerRoot,
+    /// A CA below a customer's root.
+    CustomerIntermediate,
+    /// A device's identity in its owner's domain.
+    OcfIdentity,
+    /// A hub, as devices see it.
+    HubServer,
+    /// The API and console, as browsers and programs see it.
+    ApiServer,
+    /// A program that signs in with a certificate.
+    AgentClient,
+}
+
+impl Builtin {
+    /// All of them, anchors first.
+    pub const ALL: [Self; 11] = [
+        Self::ManufacturerRoot,
+        Self::ManufacturerIntermediate,
+        Self::ManufacturerDevice,
+        Self::ServiceRoot,
+        Self::ProvisioningServer,
+        Self::CustomerRoot,
+        Self::CustomerIntermediate,
+        Self::OcfIdentity,
+        Self::HubServer,
+        Self::ApiServer,
+        Self::AgentClient,
+    ];
+
+    /// The document, which is also a start for a profile of one's own.
+    pub fn toml(self) -> &'static str {
+        match self {
+            Self::ManufacturerRoot => include_str!("profiles/manufacturer-root.toml"),
+            Self::ManufacturerIntermediate => include_str!("profiles/manufacturer-intermediate.toml"),
+            Self::ManufacturerDevice => include_str!("profiles/manufacturer-device.toml"),
+            Self::ServiceRoot => include_str!("profiles/service-root.toml"),
+            Self::ProvisioningServer => include_str!("profiles/provisioning-server.toml"),
+            Self::CustomerRoot => include_str!("profiles/customer-root.toml"),
+            Self::CustomerIntermediate => include_str!("profiles/customer-intermediate.toml"),
+            Self::OcfIdentity => include_str!("profiles/ocf-identity.toml"),
+            Self::HubServer => include_str!("profiles/hub-server.toml"),
+            Self::ApiServer => include_str!("profiles/api-server.toml"),
+            Self::AgentClient => include_str!("profiles/agent-client.toml"),
+        }
+    }
+}
+
+/// A text that is no profile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// Not TOML, or with a key or value that profiles do not have. The text shows the place.
+    #[error("the profile cannot be read: {0}")]
+    Toml(String),
+    /// Longer than any profile.
+    #[error("the profile has {0} bytes; at most {MAX_DOCUMENT} are read")]
+    TooLong(usize),
+    /// It contradicts itself or a rule about certificates.
+    #[error("the profile {profile:?} cannot be used: {rule}")]
+    Rule {
+        /// The profile's name.
+        profile: String,
+        /// The rule, and what to do.
+        rule: String,
+    },
+}
+
+/// What a kind of certificate says, and which facts it needs.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    name: String,
+    about: String,
+    kind: Kind,
+    rules: Vec<Rules>,
+    keys: Vec<KeyAlgorithm>,
+    key_uses: Vec<KeyUse>,
+    purposes: Vec<Purpose>,
+    hosts: Need,
+    crl: Need,
+    organisation: Organisation,
+    serial_number: Need,
+    common_name: CommonNameFrom,
+    lifetime: Duration,
+    shortest: Duration,
+    back_dated: Duration,
+    options: BTreeMap<String, Addition>,
+}
+
+/// Where in a chain the certificates of a profile stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Root { path_length: u8 },
+    Intermediate { path_length: u8 },
+    Leaf,
+}
+
+/// Rules beyond RFC 5280 that the pre-issuance lint holds a leaf to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+pub(crate) enum Rules {
+    /// IEEE 802.1AR: a device's certificate for life.
+    #[serde(rename = "802.1ar")]
+    DeviceIdentity,
+    /// What OCF devices demand of each other and of hubs.
+    #[serde(rename = "ocf-identity")]
+    OcfIdentity,
+    /// What programs demand of a TLS server.
+    #[serde(rename = "tls-server")]
+    TlsServer,
+}
+
+/// What a profile does with a fact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Need {
+    Required,
+    Optional,
+    #[default]
+    Refused,
+}
+
+#[derive(Clone, Debug)]
+enum Organisation {
+    Fact(Need),
+    Fixed(OrganisationName),
+}
+
+/// Which fact becomes the common name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum CommonNameFrom {
+    Device,
+    Hub,
+    CommonName,
+    SerialNumber,
+    FirstHost,
+}
+
+/// What an option adds.
+#[derive(Clone, Debug)]
+struct Addition {
+    purposes: Vec<Purpose>,
+}
+
+/// A certificate that a profile does not give.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A fact is missing.
+    #[error("a certificate of the profile {profile:?} needs {fact}, and it was not given")]
+    Missing {
+        /// The profile.
+        profile: String,
+        /// What it needs.
+        fact: Fact,
+    },
+    /// A fact would not be in the certificate.
+    #[error("a certificate of the profile {profile:?} does not say {fact}; leave it out or choose another profile")]
+    Superfluous {
+        /// The profile.
+        profile: String,
+        /// What it does not use.
+        fact: Fact,
+    },
+    /// There is no such option.
+    #[error("the profile {profile:?} has no option {option:?}; {}", options(.known))]
+    UnknownOption {
+        /// The profile.
+        profile: String,
+        /// What was asked for.
+        option: String,
+        /// The options that it has.
+        known: Vec<String>,
+    },
+    /// The requester's key is of a kind that the profile does not take.
+    #[error("the profile {profile:?} takes no {key} keys; make one of: {}", list(.accepted))]
+    Key {
+        /// The profile.
+        profile: String,
+        /// The kind of the requester's key.
+        key: KeyAlgorithm,
+        /// The kinds that are accepted.
+        accepted: Vec<KeyAlgorithm>,
+    },
+    /// The wanted lifetime is not one that the profile gives.
+    #[error("the profile {profile:?} gives lifetimes from {} to {}, and {} was wanted", span(.shortest), span(.longest), span(.wanted))]
+    Lifetime {
+        /// The profile.
+        profile: String,
+        /// What was wanted.
+        wanted: Duration,
+        /// The shortest that is given.
+        shortest: Duration,
+        /// The longest that is given.
+        longest: Duration,
+    },
+    /// The request names another device than the one that the certificate is for.
+    #[error(
+        "the request was made by {claimed}, and the certificate is for {approved}: a device keeps only a certificate with its own name"
+    )]
+    OtherDevice {
+        /// Who the request says made it.
+        claimed: DeviceName,
+        /// Whom the certificate is for.
+        approved: DeviceName,
+    },
+    /// The same host twice, or more than are written.
+    #[error("the hosts are at most {MAX_HOSTS}, each once; {0} is one too many")]
+    Hosts(Host),
+    /// The first host does not fit into a common name.
+    #[error("the first host becomes the common name, which has at most 64 characters; put a shorter one than {0} first")]
+    LongHost(Host),
+}
+
+/// A certificate that a profile gives: all that it says is decided. Only an [`Issuer`](crate::Issuer) does something with it.
+#[expect(dead_code, reason = "issuing reads it")]
+#[derive(Debug)]
+pub struct Approved {
+    pub(crate) profile: String,
+    pub(crate) key: PublicKey,
+    pub(crate) kind: Kind,
+    pub(crate) rules: Vec<Rules>,
+    pub(crate) organisation: Option<OrganisationName>,
+    pub(crate) serial_number: Option<SerialNumber>,
+    pub(crate) common_name: String,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) crl: Option<CrlAddress>,
+    pub(crate) key_uses: Vec<KeyUse>,
+    pub(crate) purposes: Vec<Purpose>,
+    pub(crate) approved_at: UnixTime,
+    pub(crate) not_before: UnixTime,
+    pub(crate) not_after: UnixTime,
+    pub(crate) shortest: Duration,
+}
+
+impl Profile {
+    /// One of the profiles that come with the product.
+    pub fn builtin(builtin: Builtin) -> Self {
+        Self::from_toml(builtin.toml()).expect("a test reads every built-in profile")
+    }
+
+    /// Reads a profile.
+    pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
+        if text.len() > MAX_DOCUMENT {
+            return Err(ProfileError::TooLong(text.len()));
+        }
+        toml::from_str::<document::Document>(text).map_err(|error| ProfileError::Toml(error.to_string()))?.check()
+    }
+
+    /// How records and configuration name it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is for, in a sentence.
+    pub fn about(&self) -> &str {
+        &self.about
+    }
+
+    /// Whether its certificates are CAs.
+    pub fn is_ca(&self) -> bool {
+        self.kind != Kind::Leaf
+    }
+
+    /// How long its certificates live at most.
+    pub fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// Decides what the certificate says. Nothing but the key is taken from the request.
+    pub fn approve(&self, request: SignedCsr, facts: &Facts, now: UnixTime) -> Result<Approved, Refusal> {
+        let key = request.key().algorithm();
+        if !self.keys.contains(&key) {
+            return Err(Refusal::Key { profile: self.name.clone(), key, accepted: self.keys.clone() });
+        }
+        self.check_facts(facts)?;
+        self.check_hosts(facts)?;
+        let purposes = self.purposes_with(facts)?;
+        let lifetime = facts.lifetime.unwrap_or(self.lifetime);
+        if !(self.shortest..=self.lifetime).contains(&lifetime) {
+            let profile = self.name.clone();
+            return Err(Refusal::Lifetime { profile, wanted: lifetime, shortest: self.shortest, longest: self.lifetime });
+        }
+        if let (Some(claimed), Some(approved)) = (request.claimed_device(), facts.device)
+            && claimed != approved
+        {
+            return Err(Refusal::OtherDevice { claimed, approved });
+        }
+        let common_name = self.common_name(facts)?;
+        Ok(Approved {
+            profile: self.name.clone(),
+            key: request.into_key(),
+            kind: self.kind,
+            rules: self.rules.clone(),
+            organisation: match &self.organisation {
+                Organisation::Fact(_) => facts.organisation.clone(),
+                Organisation::Fixed(name) => Some(name.clone()),
+            },
+            serial_number: facts.serial_number.clone(),
+            common_name,
+            hosts: facts.hosts.clone(),
+            crl: facts.crl.clone(),
+            key_uses: self.key_uses.clone(),
+            purposes,
+            approved_at: now,
+            not_before: now - self.back_dated,
+            not_after: (now + lifetime).min(UnixTime::NO_END),
+            shortest: self.shortest,
+        })
+    }
+
+    fn check_facts(&self, facts: &Facts) -> Result<(), Refusal> {
+        let given: Vec<Fact> = facts.given().collect();
+        for fact in [Fact::Device, Fact::Hub, Fact::SerialNumber, Fact::CommonName, Fact::Organisation, Fact::Hosts, Fact::Crl] {
+            let profile = self.name.clone();
+            match (self.need(fact), given.contains(&fact)) {
+                (Need::Required, false) => return Err(Refusal::Missing { profile, fact }),
+                (Need::Refused, true) => return Err(Refusal::Superfluous { profile, fact }),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn need(&self, fact: Fact) -> Need {
+        let named_by = |from| if self.common_name == from { Need::Required } else { Need::Refused };
+        match fact {
+            Fact::Device => named_by(CommonNameFrom::Device),
+            Fact::Hub => named_by(CommonNameFrom::Hub),
+            Fact::CommonName => named_by(CommonNameFrom::CommonName),
+            Fact::SerialNumber if self.common_name == CommonNameFrom::SerialNumber => Need::Required,
+            Fact::SerialNumber => self.serial_number,
+            Fact::Hosts if self.common_name == CommonNameFrom::FirstHost => Need::Required,
+            Fact::Hosts => self.hosts,
+            Fact::Crl => self.crl,
+            Fact::Organisation => match self.organisation {
+                Organisation::Fact(need) => need,
+                Organisation::Fixed(_) => Need::Refused,
+            },
+        }
+    }
+
+    fn check_hosts(&self, facts: &Facts) -> Result<(), Refusal> {
+        match facts.hosts.iter().enumerate().find(|(at, host)| *at >= MAX_HOSTS || facts.hosts[..*at].contains(host)) {
+            Some((_, host)) => Err(Refusal::Hosts(host.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn purposes_with(&self, facts: &Facts) -> Result<Vec<Purpose>, Refusal> {
+        let mut purposes = self.purposes.clone();
+        for option in &facts.options {
+            let addition = self.options.get(option).ok_or_else(|| Refusal::UnknownOption {
+                profile: self.name.clone(),
+                option: option.clone(),
+                known: self.options.keys().cloned().collect(),
+            })?;
+            let new = addition.purposes.iter().filter(|purpose| !purposes.contains(purpose)).cloned().collect::<Vec<_>>();
+            purposes.extend(new);
+        }
+        Ok(purposes)
+    }
+
+    fn common_name(&self, facts: &Facts) -> Result<String, Refusal> {
+        let text = match self.common_name {
+            CommonNameFrom::Device => facts.device.map(|name| name.to_string()),
+            CommonNameFrom::Hub => facts.hub.map(|name| name.to_string()),
+            CommonNameFrom::CommonName => facts.common_name.as_ref().map(CommonName::to_string),
+            CommonNameFrom::SerialNumber => facts.serial_number.as_ref().map(SerialNumber::to_string),
+            CommonNameFrom::FirstHost => match facts.hosts.first() {
+                Some(host) if host.to_string().len() > 64 => return Err(Refusal::LongHost(host.clone())),
+                host => host.map(Host::to_string),
+            },
+        };
+        Ok(text.expect("`check_facts` found the fact that names the subject"))
+    }
+}
+
+impl Approved {
+    /// The key that the certificate will be for.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// The profile that gave it.
+    pub fn profile(&self) -> &str {
+        &self.profile
+    }
+}
+
+fn list<T: fmt::Display>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn options(options: &[String]) -> String {
+    if options.is_empty() { "it has none".to_owned() } else { format!("it has: {}", list(options)) }
+}
+
+fn span(span: &Duration) -> String {
+    match span.as_secs() {
+        secs if secs % 86_400 == 0 => format!("{} days", secs / 86_400),
+        secs if secs % 3600 == 0 => format!("{} hours", secs / 3600),
+        secs => format!("{secs} seconds"),
+    }
+}
+
+const MAX_DOCUMENT: usize = 16 * 1024;
+/// A certificate crosses device links; names beyond these belong into another certificate.
+const MAX_HOSTS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::SoftwareKey;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_795_000_000);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn request(algorithm: KeyAlgorithm) -> SignedCsr {
+        let key = SoftwareKey::generate(algorithm).expect("issued with");
+        SignedCsr::for_key(&key).expect("it signs")
+    }
+
+    fn named<T: std::str::FromStr<Err: fmt::Debug>>(text: &str) -> T {
+        text.parse().expect("a name")
+    }
+
+    fn device() -> DeviceName {
+        named("uuid:921e7b6e-5ff7-4559-60d9-bf03bc730cc4")
+    }
+
+    /// Everything that the profile requires.
+    fn needed(builtin: Builtin) -> Facts {
+        let profile = Profile::builtin(builtin);
+        let mut facts = Facts::new();
+        for fact in [Fact::Device, Fact::Hub, Fact::SerialNumber, Fact::CommonName, Fact::Organisation, Fact::Hosts, Fact::Crl] {
+            if profile.need(fact) == Need::Required {
+                facts = with(facts, fact);
+            }
+        }
+        facts
+    }
+
+    fn with(facts: Facts, fact: Fact) -> Facts {
+        match fact {
+            Fact::Device => facts.device(device()),
+            Fact::Hub => facts.hub(device()),
+            Fact::SerialNumber => facts.serial_number(named("SN-1")),
+            Fact::CommonName => facts.common_name(named("Acme Root")),
+            Fact::Organisation => facts.organisation(named("Acme")),
+            Fact::Hosts => facts.host(named("a.example")),
+            Fact::Crl => facts.crl(named("http://a.example/crl")),
+        }
+    }
+
+    fn refusal(builtin: Builtin, facts: &Facts) -> Refusal {
+        Profile::builtin(builtin).approve(request(KeyAlgorithm::P256), facts, NOW).expect_err("refused")
+    }
+
+    #[test]
+    fn every_builtin_profile_is_read_and_approves_what_it_needs() {
+        let mut names = Vec::new();
+        for builtin in Builtin::ALL {
+            let profile = Profile::from_toml(builtin.toml()).unwrap_or_else(|error| panic!("{builtin:?}: {error}"));
+            assert!(!names.contains(&profile.name), "{}", profile.name);
+            names.push(profile.name.clone());
+            let approved = profile.approve(request(KeyAlgorithm::P256), &needed(builtin), NOW).expect("all that it needs");
+            assert!(approved.not_before <= NOW - Duration::from_secs(65 * 60), "{builtin:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_fact_is_refused_by_its_name() {
+        for builtin in Builtin::ALL {
+            let refused = refusal(builtin, &Facts::new());
+            assert!(matches!(refused, Refusal::Missing { .. }), "{builtin:?}: {refused}");
+        }
+        let refused = refusal(Builtin::ApiServer, &Facts::new());
+        assert_eq!(refused.to_string(), "a certificate of the profile \"api-server\" needs a host name or address, and it was not given");
+    }
+
+    #[test]
+    fn a_fact_that_the_profile_does_not_use_is_refused() {
+        for builtin in Builtin::ALL {
+            let profile = Profile::builtin(builtin);
+            for fact in [Fact::Device, Fact::Hub, Fact::SerialNumber, Fact::CommonName, Fact::Organisation, Fact::Hosts, Fact::Crl] {
+                let approved = profile.approve(request(KeyAlgorithm::P256), &with(needed(builtin), fact), NOW);
+                match profile.need(fact) {
+                    Need::Refused => assert!(matches!(approved, Err(Refusal::Superfluous { fact: found, .. }) if found == fact)),
+                    Need::Optional => assert!(approved.is_ok(), "{builtin:?} {fact}"),
+                    // The host is there twice now; the others replaced themselves.
+                    Need::Required => assert_eq!(approved.is_err(), fact == Fact::Hosts, "{builtin:?} {fact}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn options_add_their_purposes_and_unknown_ones_are_refused() {
+        let plain = needed(Builtin::ManufacturerDevice);
+        let profile = Profile::builtin(Builtin::ManufacturerDevice);
+        let approved = profile.approve(request(KeyAlgorithm::P256), &plain, NOW).expect("plain");
+        assert_eq!(approved.purposes, [Purpose::ClientAuth]);
+        let onboarding = plain.clone().option("ocf-onboarding");
+        let approved = profile.approve(request(KeyAlgorithm::P256), &onboarding, NOW).expect("with the option");
+        assert_eq!(approved.purposes, [Purpose::ClientAuth, Purpose::ServerAuth, Purpose::OcfIdentity]);
+        let refused = refusal(Builtin::ManufacturerDevice, &plain.option("ocf"));
+        assert!(refused.to_string().contains("no option \"ocf\"; it has: ocf-onboarding"), "{refused}");
+    }
+
+    #[test]
+    fn keys_that_the_profile_does_not_take_are_refused() {
+        let profile = Profile::builtin(Builtin::OcfIdentity);
+        let refused = profile.approve(request(KeyAlgorithm::Ed25519), &needed(Builtin::OcfIdentity), NOW).expect_err("refused");
+        assert_eq!(refused.to_string(), "the profile \"ocf-identity\" takes no Ed25519 keys; make one of: P-256, P-384");
+        let agent = Profile::builtin(Builtin::AgentClient);
+        assert!(agent.approve(request(KeyAlgorithm::Ed25519), &needed(Builtin::AgentClient), NOW).is_ok());
+    }
+
+    #[test]
+    fn a_shorter_lifetime_may_be_wanted_and_a_longer_one_not() {
+        let profile = Profile::builtin(Builtin::OcfIdentity);
+        let wanted = |lifetime| profile.approve(request(KeyAlgorithm::P256), &needed(Builtin::OcfIdentity).lifetime(lifetime), NOW);
+        assert_eq!(wanted(DAY).expect("shorter").not_after, NOW + DAY);
+        assert_eq!(wanted(365 * DAY).expect("all of it").not_after, NOW + 365 * DAY);
+        for lifetime in [366 * DAY, Duration::from_secs(3600), Duration::ZERO] {
+            assert!(matches!(wanted(lifetime), Err(Refusal::Lifetime { .. })), "{lifetime:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_for_life_ends_with_the_year_9999() {
+        let profile = Profile::builtin(Builtin::ManufacturerDevice);
+        let approved = profile.approve(request(KeyAlgorithm::P256), &needed(Builtin::ManufacturerDevice), NOW).expect("approved");
+        assert_eq!(approved.not_after, UnixTime::NO_END);
+    }
+
+    #[test]
+    fn a_request_of_another_device_is_refused() {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "uuid:11111111-5ff7-4559-60d9-bf03bc730cc4");
+        let csr = params.serialize_request(&key).expect("a request");
+        let request = || crate::Csr::from_der(csr.der()).and_then(crate::Csr::verify).expect("a good request");
+        let profile = Profile::builtin(Builtin::OcfIdentity);
+        let refused = profile.approve(request(), &Facts::new().device(device()), NOW);
+        assert!(matches!(refused, Err(Refusal::OtherDevice { .. })), "{refused:?}");
+        let same = Facts::new().device(named("uuid:11111111-5ff7-4559-60d9-bf03bc730cc4"));
+        assert!(profile.approve(request(), &same, NOW).is_ok());
+    }
+
+    #[test]
+    fn hosts_are_bounded_and_the_first_fits_into_the_common_name() {
+        let long = format!("{}.{}.example", "a".repeat(40), "b".repeat(40));
+        let facts = Facts::new().host(named(&long)).host(named("a.example"));
+        assert!(matches!(refusal(Builtin::ApiServer, &facts), Refusal::LongHost(_)));
+        let facts = Facts::new().host(named("a.example")).host(named(&long));
+        assert!(Profile::builtin(Builtin::ApiServer).approve(request(KeyAlgorithm::P256), &facts, NOW).is_ok());
+        let many = (0..=MAX_HOSTS).fold(Facts::new(), |facts, number| facts.host(named(&format!("h{number}.example"))));
+        assert!(matches!(refusal(Builtin::ApiServer, &many), Refusal::Hosts(_)));
+    }
+
+    #[test]
+    fn unknown_keys_in_a_profile_are_refused_with_their_place() {
+        let misspelt = Builtin::ManufacturerDevice.toml().replace("extended-key-usage = [\"client-auth\"]", "extended-key-usages = []");
+        let Err(ProfileError::Toml(text)) = Profile::from_toml(&misspelt) else { panic!("accepted") };
+        assert!(text.contains("line") && text.contains("extended-key-usages"), "{text}");
+    }
+
+    #[test]
+    fn a_profile_that_contradicts_the_rules_is_refused_with_the_rule() {
+        let leaf = Builtin::OcfIdentity.toml();
+        let ca = Builtin::CustomerIntermediate.toml();
+        for (document, from, to, rule) in [
+            (leaf, "name = \"ocf-identity\"", "name = \"OCF\"", "name has"),
+            (leaf, "kind = \"leaf\"", "kind = \"leaf\"\npath-length = 0", "no `path-length`"),
+            (leaf, "[\"digital-signature\", \"key-agreement\"]", "[]", "needs a `key-usage`"),
+            (leaf, "[\"digital-signature\", \"key-agreement\"]", "[\"key-agreement\", \"key-agreement\"]", "each once"),
+            (leaf, "[\"client-auth\", \"server-auth\", \"ocf-identity\"]", "[]", "needs an `extended-key-usage`"),
+            (leaf, "[\"P-256\", \"P-384\"]", "[]", "`keys` lists"),
+            (leaf, "[\"P-256\", \"P-384\"]", "[\"P-256\", \"P-256\"]", "`keys` lists"),
+            (leaf, "[\"P-256\", \"P-384\"]", "[\"Ed25519\"]", "RFC 8410 §5"),
+            (leaf, "common-name = \"device\"", "common-name = \"common-name\"", "a device or a hub"),
+            (leaf, "lifetime = \"365d\"", "lifetime = \"1h\"", "not below `shortest`"),
+            (leaf, "lifetime = \"365d\"", "lifetime = \"365d\"\nshortest = \"1h\"", "at least 2h"),
+            (leaf, "lifetime = \"365d\"", "lifetime = \"365d\"\nback-dated = \"64m\"", "at least 65m"),
+            (leaf, "rules = [\"ocf-identity\"]", "rules = []", "names its `hosts`"),
+            (ca, "path-length = 0", "", "needs a `path-length`"),
+            (ca, "crl = \"optional\"", "key-usage = [\"digital-signature\"]", "a CA has no"),
+            (ca, "crl = \"optional\"", "hosts = \"optional\"", "no hosts"),
+            (ca, "crl = \"optional\"", "rules = [\"tls-server\"]", "for leaves"),
+            (ca, "organisation = \"required\"", "organisation = { fixed = \"uuid:\" }", "devices look for it"),
+            (
+                ca,
+                "lifetime = \"3652d\"",
+                "lifetime = \"1d\"\n[option.x]\nabout = \"x\"\nextended-key-usage = [\"client-auth\"]",
+                "a CA does not have",
+            ),
+        ] {
+            assert!(document.contains(from), "{from}");
+            match Profile::from_toml(&document.replacen(from, to, 1)) {
+                Err(ProfileError::Rule { rule: text, .. }) => assert!(text.contains(rule), "{to}: {text}"),
+                other => panic!("{to}: {other:?}"),
+            }
+        }
+        for (from, to) in [
+            ("365d", "365"),
+            ("365d", "0d"),
+            ("365d", "d"),
+            ("client-auth", "any"),
+            ("P-384", "RSA"),
+            ("digital-signature", "key-encipherment"),
+        ] {
+            let read = Profile::from_toml(&leaf.replacen(from, to, 1));
+            assert!(matches!(read, Err(ProfileError::Toml(_))), "{to}: {read:?}");
+        }
+        assert!(matches!(Profile::from_toml(&"#".repeat(MAX_DOCUMENT + 1)), Err(ProfileError::TooLong(_))));
+    }
+
+    #[test]
+    fn a_fixed_organisation_is_written_and_not_asked_for() {
+        let document = Builtin::CustomerRoot.toml().replace("organisation = \"required\"", "organisation = { fixed = \"Acme\" }");
+        let profile = Profile::from_toml(&document).expect("a profile");
+        let facts = Facts::new().common_name(named("Acme Root"));
+        let approved = profile.approve(request(KeyAlgorithm::P384), &facts, NOW).expect("approved");
+        assert_eq!(approved.organisation, Some(named("Acme")));
+    }
+}
