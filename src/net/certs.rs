@@ -1,0 +1,277 @@
+//! The certificates that we present, and how they change while we run.
+//!
+//! A listener holds a [`CertificateSource`] and asks it in every handshake, so that a new certificate is used from the
+//! next handshake on and no connection notices. [`FileCertificates`] is the source for a chain and key that somebody
+//! else puts into files; custody implements the trait for certificates that we issue ourselves.
+
+use crate::Shutdown;
+use crate::metrics;
+use gatehouse_pki::Signer;
+use gatehouse_types::Secret;
+use rustls::{
+    SignatureAlgorithm, SignatureScheme,
+    crypto::ring::sign::any_supported_type,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer, pem::PemObject},
+    sign::{CertifiedKey, SigningKey},
+};
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+/// No chain or key file is longer.
+const MAX_FILE: u64 = 256 * 1024;
+
+/// No chain that we present is longer; peers with small buffers could not take it in.
+const MAX_CHAIN: usize = 8;
+
+/// Where a listener gets the certificate that it presents.
+pub trait CertificateSource: Send + Sync + fmt::Debug {
+    /// What handshakes present from now on. `None` refuses them: there is nothing to present.
+    fn current(&self) -> Option<Arc<Credentials>>;
+}
+
+/// A chain with the key of its first certificate.
+#[derive(Debug)]
+pub struct Credentials {
+    certified: Arc<CertifiedKey>,
+}
+
+/// Why a chain and a key cannot be presented.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// A file could not be read.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is longer than any chain or key.
+    #[error("{} is longer than {MAX_FILE} bytes", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no certificate, too many, or one that is no certificate.
+    #[error("the chain is not one to {MAX_CHAIN} certificates in PEM form, the server's own first")]
+    Chain,
+    /// There is no private key of a supported kind.
+    #[error("the key is not a private key in PEM form that TLS can use: ECDSA P-256 or P-384, Ed25519, or RSA")]
+    Key,
+    /// The key does not belong to the first certificate.
+    #[error("the key does not belong to the first certificate of the chain")]
+    Mismatch,
+}
+
+impl gatehouse_base::Fault for CredentialsError {
+    fn kind(&self) -> gatehouse_base::Kind {
+        gatehouse_base::Kind::Invalid
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "certificate-file",
+            Self::TooLong { .. } => "certificate-file-length",
+            Self::Chain => "certificate-chain",
+            Self::Key => "certificate-key",
+            Self::Mismatch => "certificate-key-mismatch",
+        }
+    }
+}
+
+impl Credentials {
+    /// Reads a chain and its key from PEM.
+    ///
+    /// # Errors
+    /// One of them is unusable, or they do not belong together.
+    pub fn from_pem(chain: &[u8], key: &Secret) -> Result<Self, CredentialsError> {
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|_| CredentialsError::Chain)?;
+        let key = PrivateKeyDer::from_pem_slice(key.expose()).map_err(|_| CredentialsError::Key)?;
+        Self::new(chain, any_supported_type(&key).map_err(|_| CredentialsError::Key)?)
+    }
+
+    /// Takes a chain in DER and its key in PKCS#8.
+    ///
+    /// # Errors
+    /// As for [`Credentials::from_pem`].
+    pub fn from_der(chain: Vec<Vec<u8>>, key: &Secret) -> Result<Self, CredentialsError> {
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.expose()));
+        let key = any_supported_type(&key).map_err(|_| CredentialsError::Key)?;
+        Self::new(chain.into_iter().map(CertificateDer::from).collect(), key)
+    }
+
+    /// Takes a chain in DER whose key signs for us but is not seen, in a hardware token or in custody.
+    ///
+    /// # Errors
+    /// As for [`Credentials::from_pem`].
+    pub fn from_signer(chain: Vec<Vec<u8>>, signer: Arc<dyn Signer>) -> Result<Self, CredentialsError> {
+        let key = HiddenKey::new(signer).ok_or(CredentialsError::Key)?;
+        Self::new(chain.into_iter().map(CertificateDer::from).collect(), Arc::new(key))
+    }
+
+    fn new(chain: Vec<CertificateDer<'static>>, key: Arc<dyn SigningKey>) -> Result<Self, CredentialsError> {
+        if chain.is_empty() || chain.len() > MAX_CHAIN {
+            return Err(CredentialsError::Chain);
+        }
+        let certified = CertifiedKey::new(chain, key);
+        match certified.keys_match() {
+            Ok(()) => Ok(Self { certified: Arc::new(certified) }),
+            Err(rustls::Error::InconsistentKeys(_)) => Err(CredentialsError::Mismatch),
+            Err(_) => Err(CredentialsError::Chain),
+        }
+    }
+
+    /// The chain in DER, the server's own certificate first.
+    pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
+        self.certified.cert.iter().map(AsRef::as_ref)
+    }
+
+    pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.certified)
+    }
+}
+
+/// A key that signs through [`Signer`].
+#[derive(Clone)]
+struct HiddenKey {
+    signer: Arc<dyn Signer>,
+    scheme: SignatureScheme,
+}
+
+impl HiddenKey {
+    fn new(signer: Arc<dyn Signer>) -> Option<Self> {
+        let scheme = match signer.signature_algorithm() {
+            gatehouse_pki::SignatureAlgorithm::EcdsaSha256 => SignatureScheme::ECDSA_NISTP256_SHA256,
+            gatehouse_pki::SignatureAlgorithm::EcdsaSha384 => SignatureScheme::ECDSA_NISTP384_SHA384,
+            gatehouse_pki::SignatureAlgorithm::Ed25519 => SignatureScheme::ED25519,
+            _ => return None,
+        };
+        Some(Self { signer, scheme })
+    }
+}
+
+impl SigningKey for HiddenKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn rustls::sign::Signer>> {
+        offered.contains(&self.scheme).then(|| Box::new(self.clone()) as Box<dyn rustls::sign::Signer>)
+    }
+
+    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
+        Some(SubjectPublicKeyInfoDer::from(self.signer.public_key().spki_der()))
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        match self.scheme {
+            SignatureScheme::ED25519 => SignatureAlgorithm::ED25519,
+            _ => SignatureAlgorithm::ECDSA,
+        }
+    }
+}
+
+impl rustls::sign::Signer for HiddenKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        self.signer.sign(message).map_err(|error| rustls::Error::General(error.to_string()))
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.scheme
+    }
+}
+
+impl fmt::Debug for HiddenKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "HiddenKey({:?})", self.scheme)
+    }
+}
+
+/// A chain and a key in files, read again when they change.
+#[derive(Debug)]
+pub struct FileCertificates {
+    chain: PathBuf,
+    key: PathBuf,
+    current: RwLock<Arc<Credentials>>,
+    seen: Mutex<State>,
+}
+
+/// What the files looked like when they were read: device, inode, size and time of change of each. Follows links, which is
+/// how orchestrators and ACME clients replace files.
+type State = [(u64, u64, u64, i64, i64); 2];
+
+impl FileCertificates {
+    /// Reads the files for the first time.
+    ///
+    /// # Errors
+    /// They cannot be read or do not fit together.
+    pub fn open(chain: &Path, key: &Path) -> Result<Self, CredentialsError> {
+        let seen = state(chain, key);
+        let current = RwLock::new(Arc::new(read(chain, key)?));
+        Ok(Self { chain: chain.to_owned(), key: key.to_owned(), current, seen: Mutex::new(seen) })
+    }
+
+    /// Reads the files again, whether they look changed or not.
+    ///
+    /// # Errors
+    /// They cannot be read or do not fit together: a half-finished exchange looks so too. What was in use stays so.
+    pub fn reload(&self) -> Result<(), CredentialsError> {
+        let now = state(&self.chain, &self.key);
+        let result = read(&self.chain, &self.key);
+        // What failed is looked at again when it changes once more.
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        let label = if result.is_ok() { "changed" } else { "failed" };
+        ::metrics::counter!(metrics::RELOADS, "result" => label).increment(1);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(result?);
+        Ok(())
+    }
+
+    /// Looks at the files at this interval, and reads them when they changed. Returns when draining begins.
+    pub async fn watch(&self, interval: Duration, shutdown: Shutdown) {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = shutdown.draining() => return,
+            }
+            if state(&self.chain, &self.key) != *self.seen.lock().unwrap_or_else(PoisonError::into_inner) {
+                match self.reload() {
+                    Ok(()) => tracing::info!(chain = %self.chain.display(), "the certificate changed, new handshakes use it"),
+                    Err(error) => tracing::error!(chain = %self.chain.display(), %error, "the changed certificate cannot be used"),
+                }
+            }
+        }
+    }
+}
+
+impl CertificateSource for FileCertificates {
+    fn current(&self) -> Option<Arc<Credentials>> {
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+fn state(chain: &Path, key: &Path) -> State {
+    [chain, key].map(|path| fs::metadata(path).map(|m| (m.dev(), m.ino(), m.size(), m.ctime(), m.ctime_nsec())).unwrap_or_default())
+}
+
+fn read(chain: &Path, key: &Path) -> Result<Credentials, CredentialsError> {
+    let key = Secret::new(read_file(key)?);
+    Credentials::from_pem(&read_file(chain)?, &key)
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, CredentialsError> {
+    let failed = |source| CredentialsError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    // Growing a vector leaves copies of a key behind; one of the right size is not moved.
+    let mut bytes = Vec::with_capacity(usize::try_from(MAX_FILE).unwrap_or_default() + 1);
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(CredentialsError::TooLong { path: path.to_owned() });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,58 @@
+//! The section `[net]`: how many peers may be there at once, and how long they may take.
+
+use gatehouse_base::config::{Configure, Section};
+use std::time::Duration;
+
+/// Limits of the accept loop. They hold for all listeners together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Connections in total. One more is closed before its first byte is read. Default 16384; the limit on open files
+    /// must be above it, and `gatehouse doctor` compares them.
+    pub connections: usize,
+    /// Connections from one peer network. Default 2048.
+    pub connections_per_peer: usize,
+    /// How many leading bits of an IPv4 address make a peer network. Default 32, the single address.
+    pub peer_prefix_v4: u8,
+    /// How many leading bits of an IPv6 address make a peer network. Default 56, what a provider gives one customer.
+    pub peer_prefix_v6: u8,
+    /// TLS handshakes that are computed at the same time; others wait their turn within their own time limit.
+    /// Default 256.
+    pub handshakes: usize,
+    /// From accepting a connection to the end of its TLS handshake. Default 10 s.
+    pub handshake_timeout: Duration,
+}
+
+impl Configure for Config {
+    fn read(from: &mut Section<'_>) -> Option<Self> {
+        let defaults = Self::default();
+        let config = Self {
+            connections: from.within("connections", defaults.connections, 1..=1_000_000),
+            connections_per_peer: from.within("connections_per_peer", defaults.connections_per_peer, 1..=1_000_000),
+            peer_prefix_v4: from.within("peer_prefix_v4", defaults.peer_prefix_v4, 8..=32),
+            peer_prefix_v6: from.within("peer_prefix_v6", defaults.peer_prefix_v6, 16..=128),
+            handshakes: from.within("handshakes", defaults.handshakes, 1..=65_536),
+            handshake_timeout: from.within(
+                "handshake_timeout",
+                defaults.handshake_timeout,
+                Duration::from_millis(100)..=Duration::from_secs(300),
+            ),
+        };
+        if config.connections_per_peer > config.connections {
+            from.remark("connections_per_peer", "is above `connections`, so that one peer can use them all");
+        }
+        Some(config)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            connections_per_peer: 2048,
+            peer_prefix_v4: 32,
+            peer_prefix_v6: 56,
+            handshakes: 256,
+            handshake_timeout: Duration::from_secs(10),
+        }
+    }
+}

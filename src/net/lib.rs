@@ -1,0 +1,33 @@
+//! Sockets: the one accept loop, TLS, and who is at the other end.
+//!
+//! The composition root binds a [`Listener`] for each entry of the configuration and runs it in front of a
+//! [`Service`], which a door implements (`gatehouse-http` does). A connection passes the [`Gate`], which counts them in
+//! total and for each peer network, finishes its handshake within a time limit, and arrives at the service as a
+//! [`Connection`]: bytes, a [`Peer`], and the [`Shutdown`] signal that tells it when to finish. Certificates come from a
+//! [`CertificateSource`] that is asked in every handshake, so that they change under a running listener.
+//!
+//! Stopping has two steps. When draining begins, the loop takes what the kernel has accepted for it, closes its
+//! socket, and waits for the services to finish; when everything has to stop, it drops them.
+//!
+//! This crate knows no protocol above TLS, reads no configuration but its own section, and decides about no chain
+//! itself: `gatehouse-pki` is the only judge.
+
+mod certs;
+mod config;
+mod gate;
+mod listener;
+mod metrics;
+mod peer;
+mod shutdown;
+mod stream;
+mod tls;
+
+pub use certs::{CertificateSource, Credentials, CredentialsError, FileCertificates};
+pub use config::Config;
+pub use gate::{Gate, Refused};
+pub use listener::{BindError, Connection, Listener, Service};
+pub use metrics::METRICS;
+pub use peer::Peer;
+pub use shutdown::Shutdown;
+pub use stream::Stream;
+pub use tls::Tls;
