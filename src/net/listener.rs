@@ -19,7 +19,7 @@ const OUT_OF_FILES: Duration = Duration::from_millis(100);
 pub trait Service: Send + Sync + 'static {
     /// Serves the connection to its end. When draining begins it finishes what the peer has asked for and returns;
     /// the accept loop drops it when everything has to end at once.
-    fn serve(&self, connection: Connection) -> impl Future<Output = ()> + Send;
+    fn serve(self: Arc<Self>, connection: Connection) -> impl Future<Output = ()> + Send;
 }
 
 /// A connection as a service gets it.
@@ -190,7 +190,7 @@ impl<S: Service> Door<S> {
                 }
             },
         };
-        self.service.serve(Connection { stream, peer, shutdown: self.shutdown.clone() }).await;
+        Arc::clone(&self.service).serve(Connection { stream, peer, shutdown: self.shutdown.clone() }).await;
     }
 
     async fn handshake(&self, tls: &Tls, tcp: TcpStream, address: SocketAddr) -> Result<(Stream, Peer), HandshakeError> {

@@ -1,0 +1,27 @@
+//! The HTTP door: HTTP/1.1 and HTTP/2 with limits, routes that name a permission, and errors as problem details.
+//!
+//! A part of the product hands over [`Routes`]; each handler's first argument is a [`Granted`] permission, or the
+//! route cannot be added. The composition root gives all routes of a listener to a [`Server`], which is a
+//! [`Service`](gatehouse_net::Service) behind the accept loop of `gatehouse-net`. The server bounds what a peer can
+//! make it hold (heads, bodies, streams, time), gives every request an id, turns every [`Fault`](gatehouse_base::Fault)
+//! into problem details (RFC 9457) by one table, and drains: what was accepted is answered before the connection ends.
+//!
+//! This crate knows no room and no core. What it serves by itself is public ([`health`], [`metrics`],
+//! [`publications`]), and it fetches that through traits which the composition root implements.
+
+mod activity;
+mod config;
+mod counters;
+mod permission;
+mod problem;
+mod public;
+mod routes;
+mod server;
+
+pub use config::Config;
+pub use counters::METRICS;
+pub use permission::{AsksFirst, Denied, Granted, Permission, ReadAuthorities, ReadHealth, ReadMetrics};
+pub use problem::Problem;
+pub use public::{Fetch, Publications, Readiness, health, metrics, publications};
+pub use routes::{Route, Routes};
+pub use server::{RequestId, Server};

@@ -1,0 +1,141 @@
+//! What everybody may read: health, readiness, metrics, and what our authorities publish.
+
+use crate::{Granted, Problem, ReadAuthorities, ReadHealth, ReadMetrics, Routes};
+use axum::{
+    Json,
+    extract::Path,
+    http::{HeaderValue, StatusCode, header},
+    response::IntoResponse,
+};
+use gatehouse_base::{Fault, Kind, telemetry::Metrics};
+use serde::Serialize;
+use std::{collections::BTreeMap, pin::Pin, sync::Arc};
+
+/// How long a cache may keep a certificate or a revocation list. A revocation that was published is seen after this.
+const PUBLICATION_AGE: HeaderValue = HeaderValue::from_static("public, max-age=60");
+
+/// Whether the parts can do their work; the composition root knows them.
+pub trait Readiness: Send + Sync + 'static {
+    /// Every part that has to work, with what is wrong with it.
+    fn checks(&self) -> BTreeMap<&'static str, Result<(), String>>;
+}
+
+/// An answer that is still being fetched.
+pub type Fetch<T> = Pin<Box<dyn Future<Output = Result<T, Box<dyn Fault + Send + Sync>>> + Send>>;
+
+/// What our authorities publish. Custody implements this; names are those that it gives to its authorities.
+pub trait Publications: Send + Sync + 'static {
+    /// The names of all authorities.
+    fn authorities(&self) -> Fetch<Vec<String>>;
+
+    /// The certificates of an authority in DER, its own first and the root last. `None` when there is no such authority.
+    fn certificates(&self, authority: String) -> Fetch<Option<Vec<Vec<u8>>>>;
+
+    /// The authority's present revocation list in DER. `None` when there is no such authority, or it publishes none.
+    fn revocations(&self, authority: String) -> Fetch<Option<Vec<u8>>>;
+}
+
+/// `/health` says that the process answers; `/ready` says whether it should be sent work.
+pub fn health(readiness: Arc<dyn Readiness>) -> Routes {
+    let ready = move |_: Granted<ReadHealth>| {
+        let checks = readiness.checks();
+        async move {
+            #[derive(Serialize)]
+            struct Report {
+                status: &'static str,
+                checks: BTreeMap<&'static str, String>,
+            }
+            let all = checks.values().all(Result::is_ok);
+            let (code, status) = if all { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
+            let checks = checks.into_iter().map(|(name, result)| (name, result.err().unwrap_or_else(|| "ok".to_owned())));
+            (code, Json(Report { status, checks: checks.collect() }))
+        }
+    };
+    Routes::new().get("/health", alive).get("/ready", ready)
+}
+
+async fn alive(_: Granted<ReadHealth>) -> impl IntoResponse {
+    Json(serde_json::json!({ "status": "alive" }))
+}
+
+/// `/metrics` in Prometheus's text form.
+pub fn metrics(metrics: Metrics) -> Routes {
+    let render = move |_: Granted<ReadMetrics>| {
+        let text = metrics.render();
+        async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text) }
+    };
+    Routes::new().get("/metrics", render)
+}
+
+/// `/ca` lists our authorities; `/ca/<name>.pem` is a whole chain, `/ca/<name>.cer` the authority's own certificate in
+/// DER, and `/crl/<name>.crl` its revocation list in DER (RFC 2585 §3 and §4).
+pub fn publications(publications: Arc<dyn Publications>) -> Routes {
+    let all = Arc::clone(&publications);
+    let chains = Arc::clone(&publications);
+    let lists = publications;
+    Routes::new()
+        .get("/ca", move |_: Granted<ReadAuthorities>| authorities(all.authorities()))
+        .get("/ca/{file}", move |_: Granted<ReadAuthorities>, Path(file): Path<String>| certificates(Arc::clone(&chains), file))
+        .get("/crl/{file}", move |_: Granted<ReadAuthorities>, Path(file): Path<String>| revocations(Arc::clone(&lists), file))
+}
+
+async fn authorities(all: Fetch<Vec<String>>) -> Result<impl IntoResponse, Problem> {
+    #[derive(Serialize)]
+    struct Authority {
+        certificate: String,
+        chain: String,
+        crl: String,
+        name: String,
+    }
+    let names = all.await.map_err(|fault| Problem::new(&*fault))?;
+    let links = names.into_iter().map(|name| Authority {
+        certificate: format!("/ca/{name}.cer"),
+        chain: format!("/ca/{name}.pem"),
+        crl: format!("/crl/{name}.crl"),
+        name,
+    });
+    Ok(Json(links.collect::<Vec<_>>()))
+}
+
+async fn certificates(publications: Arc<dyn Publications>, file: String) -> Result<impl IntoResponse, Problem> {
+    let (name, form) = file.rsplit_once('.').ok_or(NotPublished)?;
+    let chain = publications.certificates(name.to_owned()).await.map_err(|fault| Problem::new(&*fault))?.ok_or(NotPublished)?;
+    let own = chain.first().ok_or(NotPublished)?;
+    match form {
+        "cer" => Ok(published("application/pkix-cert", own.clone())),
+        "pem" => Ok(published("application/pem-certificate-chain", chain.iter().map(|der| pem(der)).collect::<String>().into_bytes())),
+        _ => Err(NotPublished.into()),
+    }
+}
+
+async fn revocations(publications: Arc<dyn Publications>, file: String) -> Result<impl IntoResponse, Problem> {
+    let name = file.strip_suffix(".crl").ok_or(NotPublished)?;
+    let list = publications.revocations(name.to_owned()).await.map_err(|fault| Problem::new(&*fault))?.ok_or(NotPublished)?;
+    Ok(published("application/pkix-crl", list))
+}
+
+fn published(media_type: &'static str, bytes: Vec<u8>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(media_type)), (header::CACHE_CONTROL, PUBLICATION_AGE)], bytes)
+}
+
+fn pem(der: &[u8]) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let text = STANDARD.encode(der);
+    // RFC 7468 §2: lines of 64 characters.
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}
+
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("no authority publishes this")]
+struct NotPublished;
+
+impl Fault for NotPublished {
+    fn kind(&self) -> Kind {
+        Kind::NotFound
+    }
+
+    fn code(&self) -> &'static str {
+        "not-published"
+    }
+}
