@@ -264,7 +264,7 @@ impl CertificateError {
     }
 
     /// The same fault in a place whose rule says more than "encoding".
-    fn in_place_of(self, rule: Rule) -> Self {
+    pub(crate) fn in_place_of(self, rule: Rule) -> Self {
         Self { rule, ..self }
     }
 }
@@ -340,7 +340,7 @@ fn read_validity(fields: &mut Reader<'_>) -> Result<(UnixTime, UnixTime), Certif
 }
 
 /// Where a part lies in the whole that it was cut from.
-fn range_in(whole: &[u8], part: &[u8]) -> Range<usize> {
+pub(crate) fn range_in(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr().addr() - whole.as_ptr().addr();
     start..start + part.len()
 }

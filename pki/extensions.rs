@@ -379,7 +379,9 @@ fn name_error(error: GeneralNameError, rule: Rule) -> CertificateError {
     match error {
         GeneralNameError::Der(error) => error.into(),
         GeneralNameError::Syntax(what) => CertificateError::new(rule, what),
-        GeneralNameError::Unsupported => CertificateError::new(rule, "a name constraint is of a form that is not judged"),
+        GeneralNameError::Unsupported => {
+            CertificateError::new(Rule::NameConstraintUnsupported, "a name constraint is of a form that is not judged")
+        }
     }
 }
 

@@ -12,29 +12,26 @@
 //!
 //! Every byte that a peer supplies is bounded before it is read, and a refusal names the rule that failed.
 
-#[allow(dead_code, reason = "chain verification uses it")]
 mod certificate;
 #[cfg(test)]
 mod crafted;
+mod crl;
 mod csr;
 mod der;
-#[allow(dead_code, reason = "chain verification uses it")]
 mod distinguished_name;
-#[allow(dead_code, reason = "chain verification uses it")]
 mod extensions;
-#[allow(dead_code, reason = "chain verification uses it")]
 mod general_name;
 mod key;
 mod name;
-#[allow(dead_code, reason = "chain verification uses it")]
 mod oid;
-#[allow(dead_code, reason = "chain verification uses it")]
 mod pem;
 mod profile;
 mod rule;
 mod serial;
+mod verify;
 
 pub use certificate::{Certificate, CertificateError, MAX_CERTIFICATE, MAX_CHAIN};
+pub use crl::{CertificateList, MAX_REVOCATION_LIST, RevocationReason, RevokedCertificate};
 pub use csr::{Csr, CsrError, MAX_CSR, SignedCsr};
 pub use der::{DerError, MAX_DEPTH};
 pub use distinguished_name::{Attribute, DistinguishedName};
@@ -48,3 +45,7 @@ pub use name::{CommonName, CrlAddress, DeviceName, Host, HostName, NameError, Or
 pub use profile::{Approved, Builtin, Fact, Facts, Profile, ProfileError, Refusal};
 pub use rule::Rule;
 pub use serial::{Serial, SerialError};
+pub use verify::{
+    Anchors, AnchorsBuilder, AnchorsError, Blame, ExpiredLeaf, KeyIdentifiers, MAX_PRESENTED, MAX_PRESENTED_BYTES, MAX_SIGNATURES, Place,
+    Policy, Purpose, Rejection, Revocation, VerifiedChain,
+};

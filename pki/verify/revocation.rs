@@ -1,0 +1,74 @@
+//! What revocation lists say about a certificate (RFC 5280 §6.3.3).
+
+use super::{
+    anchors::{Anchors, KnownList},
+    budget::Budget,
+    policy::Revocation,
+};
+use crate::{certificate::Certificate, extensions::KeyUsage, rule::Rule};
+use gatehouse_types::UnixTime;
+
+/// Judges one certificate, whose own signature by the issuer is already known to be good.
+pub(super) fn check(
+    anchors: &Anchors,
+    certificate: &Certificate,
+    issuer: &Certificate,
+    mode: Revocation,
+    now: UnixTime,
+    budget: &mut Budget,
+) -> Result<(), Rule> {
+    if mode == Revocation::Ignore {
+        return Ok(());
+    }
+    let mut verdict = if mode == Revocation::Require { Err(Rule::NoRevocationList) } else { Ok(()) };
+    let mut is_cleared = false;
+    for known in anchors.lists_of(issuer.subject()) {
+        if !may_be_issued_by(known, issuer) || !known.list.covers(certificate) {
+            continue;
+        }
+        match judge(known, certificate, issuer, now, budget) {
+            Ok(()) => is_cleared = true,
+            // One list that takes the certificate back outweighs all that do not.
+            Err(rule @ (Rule::Revoked | Rule::WorkExceeded)) => return Err(rule),
+            Err(rule) if matches!(verdict, Ok(()) | Err(Rule::NoRevocationList)) => verdict = Err(rule),
+            Err(_) => {}
+        }
+    }
+    if is_cleared { Ok(()) } else { verdict }
+}
+
+fn judge(known: &KnownList, certificate: &Certificate, issuer: &Certificate, now: UnixTime, budget: &mut Budget) -> Result<(), Rule> {
+    let list = &known.list;
+    if !issuer.key_usage().is_some_and(|usage| usage.contains(KeyUsage::CRL_SIGN)) {
+        return Err(Rule::RevocationListIssuer);
+    }
+    // Lists of configured CAs were checked when they were configured; one of a presented CA is checked here.
+    if !known.signers.contains(issuer.public_key()) {
+        budget.signature()?;
+        if !list.is_signed_by(issuer.public_key()) {
+            return Err(Rule::RevocationListSignature);
+        }
+    }
+    if list.is_not_judged() {
+        return Err(Rule::RevocationListScope);
+    }
+    if list.find(certificate.serial()).is_some() {
+        return Err(Rule::Revoked);
+    }
+    if now.secs() < list.this_update().secs() {
+        return Err(Rule::RevocationListEarly);
+    }
+    if now.secs() > list.next_update().secs() {
+        return Err(Rule::RevocationListStale);
+    }
+    Ok(())
+}
+
+/// Whether the list could be this CA's: not when it points at another key, which a CA of the same name may have.
+fn may_be_issued_by(known: &KnownList, issuer: &Certificate) -> bool {
+    let wanted = known.list.authority_key_id.as_ref().and_then(|authority| authority.key_id.as_deref());
+    match (wanted, issuer.subject_key_id()) {
+        (Some(wanted), Some(found)) => wanted == found,
+        _ => true,
+    }
+}
