@@ -21,7 +21,9 @@ mod der;
 mod distinguished_name;
 mod extensions;
 mod general_name;
+mod issue;
 mod key;
+mod lint;
 mod name;
 mod oid;
 mod pem;
@@ -37,10 +39,12 @@ pub use der::{DerError, MAX_DEPTH};
 pub use distinguished_name::{Attribute, DistinguishedName};
 pub use extensions::{ExtendedKeyUsage, KeyUsage};
 pub use general_name::GeneralName;
+pub use issue::{IssueError, Issuer, IssuerError};
 pub use key::{
     AlgorithmError, BadSignature, Fingerprint, KeyAlgorithm, KeyError, KeyId, MAX_SPKI, PrivateKeyError, PublicKey, Role,
     SignatureAlgorithm, Signer, SignerError, SoftwareKey, Use,
 };
+pub use lint::{Finding, LintRule};
 pub use name::{CommonName, CrlAddress, DeviceName, Host, HostName, NameError, OrganisationName, SerialNumber};
 pub use profile::{Approved, Builtin, Fact, Facts, Profile, ProfileError, Refusal};
 pub use rule::Rule;

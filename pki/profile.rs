@@ -247,7 +247,6 @@ pub enum Refusal {
 }
 
 /// A certificate that a profile gives: all that it says is decided. Only an [`Issuer`](crate::Issuer) does something with it.
-#[expect(dead_code, reason = "issuing reads it")]
 #[derive(Debug)]
 pub struct Approved {
     pub(crate) profile: String,

@@ -1,0 +1,192 @@
+//! Writing certificates with `rcgen`.
+
+use super::IssueError;
+use crate::{
+    certificate::Certificate,
+    key::{KeyAlgorithm, PublicKey, Signer},
+    lint::{self, Expected},
+    name::Host,
+    profile::{
+        Approved, Kind,
+        usage::{KeyUse, Purpose},
+    },
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, CrlDistributionPoint, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa,
+    KeyIdMethod, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SigningKey,
+};
+use std::cell::RefCell;
+
+/// What looks at to-be-signed bytes and signs them or not.
+type Sign<'a> = dyn Fn(&[u8]) -> Result<Vec<u8>, IssueError> + 'a;
+
+/// What `rcgen` takes for a key: it examines what is to be signed and then has the real key sign it.
+pub(super) struct Tap<'a> {
+    public: PublicInfo<'a>,
+    sign: &'a Sign<'a>,
+    /// `rcgen`'s error has no room for ours.
+    refusal: &'a RefCell<Option<IssueError>>,
+}
+
+/// A public key as `rcgen` takes it.
+#[derive(Clone, Copy)]
+pub(super) struct PublicInfo<'a>(&'a PublicKey, &'static rcgen::SignatureAlgorithm);
+
+impl<'a> PublicInfo<'a> {
+    pub(super) fn new(key: &'a PublicKey) -> Result<Self, IssueError> {
+        let algorithm = match key.algorithm() {
+            KeyAlgorithm::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            KeyAlgorithm::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+            KeyAlgorithm::Ed25519 => &rcgen::PKCS_ED25519,
+            // No profile approves one and no issuer has one.
+            KeyAlgorithm::Rsa { .. } => return Err(IssueError::Encoder("RSA keys are verified only".to_owned())),
+        };
+        Ok(Self(key, algorithm))
+    }
+}
+
+impl PublicKeyData for PublicInfo<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.subject_public_key()
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        self.1
+    }
+}
+
+impl PublicKeyData for Tap<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.public.der_bytes()
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        self.public.algorithm()
+    }
+}
+
+impl SigningKey for Tap<'_> {
+    fn sign(&self, to_be_signed: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        (self.sign)(to_be_signed).map_err(|error| {
+            self.refusal.replace(Some(error));
+            rcgen::Error::RemoteKeyError
+        })
+    }
+}
+
+/// Runs an encoder with a tap, and brings back the error that stopped it.
+pub(super) fn tapped<T>(
+    public: PublicInfo<'_>,
+    sign: &Sign<'_>,
+    encode: impl FnOnce(Tap<'_>) -> Result<T, rcgen::Error>,
+) -> Result<T, IssueError> {
+    let refusal = RefCell::new(None);
+    let outcome = encode(Tap { public, sign, refusal: &refusal });
+    outcome.map_err(|error| refusal.take().unwrap_or_else(|| IssueError::Encoder(error.to_string())))
+}
+
+/// A certificate signed by the CA.
+pub(super) fn signed_by(expected: &Expected<'_>, ca: &Certificate, signer: &dyn Signer) -> Result<Certificate, IssueError> {
+    let parameters = parameters(expected)?;
+    let subject = PublicInfo::new(&expected.approved.key)?;
+    let sign = |to_be_signed: &[u8]| examine_and_sign(expected, to_be_signed, signer);
+    let encoded = tapped(PublicInfo::new(signer.public_key())?, &sign, |tap| {
+        let issuer = rcgen::Issuer::from_ca_cert_der(&ca.der().into(), tap)?;
+        parameters.signed_by(&subject, &issuer)
+    })?;
+    Ok(Certificate::from_der(encoded.der())?)
+}
+
+/// A root.
+pub(super) fn self_signed(expected: &Expected<'_>, signer: &dyn Signer) -> Result<Certificate, IssueError> {
+    let parameters = parameters(expected)?;
+    let sign = |to_be_signed: &[u8]| examine_and_sign(expected, to_be_signed, signer);
+    let encoded = tapped(PublicInfo::new(signer.public_key())?, &sign, |tap| parameters.self_signed(&tap))?;
+    Ok(Certificate::from_der(encoded.der())?)
+}
+
+/// Whether the encoder writes the CA's name as issuer in the same bytes; it folds what is rare in names.
+pub(super) fn writes_name_of(ca: &Certificate, key: &PublicKey) -> bool {
+    let found = RefCell::new(false);
+    let look = |to_be_signed: &[u8]| {
+        found.replace(lint::issuer_of(to_be_signed) == Some(ca.subject().der()));
+        Ok(Vec::new())
+    };
+    let encoded = PublicInfo::new(key).and_then(|public| {
+        tapped(public, &look, |tap| {
+            let issuer = rcgen::Issuer::from_ca_cert_der(&ca.der().into(), tap)?;
+            CertificateParams::default().signed_by(&public, &issuer)
+        })
+    });
+    encoded.is_ok() && found.take()
+}
+
+fn examine_and_sign(expected: &Expected<'_>, to_be_signed: &[u8], signer: &dyn Signer) -> Result<Vec<u8>, IssueError> {
+    let findings = lint::examine(to_be_signed, expected);
+    if findings.is_empty() { Ok(signer.sign(to_be_signed)?) } else { Err(IssueError::Lint(findings)) }
+}
+
+/// Everything that the certificate says, in `rcgen`'s words.
+pub(crate) fn parameters(expected: &Expected<'_>) -> Result<CertificateParams, IssueError> {
+    let approved = expected.approved;
+    let mut parameters = CertificateParams::default();
+    parameters.not_before = expected.not_before.to_date_time();
+    parameters.not_after = expected.not_after.to_date_time();
+    parameters.serial_number = Some(SerialNumber::from_slice(expected.serial.as_bytes()));
+    parameters.distinguished_name = subject(approved)?;
+    parameters.subject_alt_names = approved.hosts.iter().map(alternative_name).collect::<Result<_, _>>()?;
+    parameters.is_ca = match approved.kind {
+        Kind::Root { path_length } | Kind::Intermediate { path_length } => IsCa::Ca(BasicConstraints::Constrained(path_length)),
+        Kind::Leaf => IsCa::ExplicitNoCa,
+    };
+    parameters.key_usages = match approved.kind {
+        // What devices demand of a CA, and nothing else.
+        Kind::Root { .. } | Kind::Intermediate { .. } => vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign],
+        Kind::Leaf => approved
+            .key_uses
+            .iter()
+            .map(|key_use| match key_use {
+                KeyUse::DigitalSignature => KeyUsagePurpose::DigitalSignature,
+                KeyUse::KeyAgreement => KeyUsagePurpose::KeyAgreement,
+            })
+            .collect(),
+    };
+    parameters.extended_key_usages = approved
+        .purposes
+        .iter()
+        .map(|purpose| match purpose {
+            Purpose::ServerAuth => ExtendedKeyUsagePurpose::ServerAuth,
+            Purpose::ClientAuth => ExtendedKeyUsagePurpose::ClientAuth,
+            Purpose::OcfIdentity | Purpose::Other(_) => ExtendedKeyUsagePurpose::Other(purpose.arcs()),
+        })
+        .collect();
+    parameters.crl_distribution_points =
+        approved.crl.iter().map(|address| CrlDistributionPoint { uris: vec![address.to_string()] }).collect();
+    parameters.key_identifier_method = KeyIdMethod::PreSpecified(approved.key.key_id().as_bytes().to_vec());
+    // RFC 5280 §4.2.1.1: everything but a root names its issuer's key.
+    parameters.use_authority_key_identifier_extension = !matches!(approved.kind, Kind::Root { .. });
+    Ok(parameters)
+}
+
+fn subject(approved: &Approved) -> Result<DistinguishedName, IssueError> {
+    let mut name = DistinguishedName::new();
+    if let Some(organisation) = &approved.organisation {
+        name.push(DnType::OrganizationName, organisation.as_str());
+    }
+    if let Some(serial_number) = &approved.serial_number {
+        // X.520 §6.2.9: a PrintableString, always.
+        let printable = serial_number.as_str().try_into().map_err(|error: rcgen::Error| IssueError::Encoder(error.to_string()))?;
+        name.push(DnType::CustomDnType(vec![2, 5, 4, 5]), DnValue::PrintableString(printable));
+    }
+    name.push(DnType::CommonName, approved.common_name.as_str());
+    Ok(name)
+}
+
+fn alternative_name(host: &Host) -> Result<SanType, IssueError> {
+    match host {
+        Host::Name(name) => {
+            name.as_str().try_into().map(SanType::DnsName).map_err(|error: rcgen::Error| IssueError::Encoder(error.to_string()))
+        }
+        Host::Address(address) => Ok(SanType::IpAddress(*address)),
+    }
+}

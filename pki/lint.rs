@@ -1,0 +1,83 @@
+//! The pre-issuance lint: a last look at the finished bytes before a key signs them.
+//!
+//! A signature cannot be taken back, so what is about to be signed is read once more, by code that shares nothing with the
+//! encoder, and held to RFC 5280, to the rules of its profile (IEEE 802.1AR, OCF, TLS servers), and to what was
+//! approved, byte by byte. A finding stops the signature; it means that a profile, an option or the encoder does
+//! something that nobody thought of. The judging half's reader has the last word.
+
+mod content;
+mod finding;
+mod purpose;
+mod tbs;
+
+pub use finding::{Finding, LintRule};
+
+use crate::{
+    certificate::{Certificate, MAX_CERTIFICATE},
+    der::{self, tag},
+    key::SignatureAlgorithm,
+    profile::Approved,
+    serial::Serial,
+};
+use finding::Findings;
+use gatehouse_types::UnixTime;
+use tbs::Tbs;
+
+/// What the bytes must say.
+pub(crate) struct Expected<'a> {
+    pub(crate) approved: &'a Approved,
+    pub(crate) serial: Serial,
+    pub(crate) not_before: UnixTime,
+    pub(crate) not_after: UnixTime,
+    pub(crate) issuing: IssuingCa<'a>,
+}
+
+/// Who is going to sign.
+pub(crate) struct IssuingCa<'a> {
+    /// The CA's name in DER; for a root, whose name is its own subject, nothing.
+    pub(crate) name: &'a [u8],
+    pub(crate) key_id: &'a [u8],
+    pub(crate) signature_algorithm: SignatureAlgorithm,
+    /// When every CA above the certificate is valid; for a root always.
+    pub(crate) window: Option<(UnixTime, UnixTime)>,
+    /// How many CAs may follow below the signing one.
+    pub(crate) cas_below: Option<u32>,
+}
+
+/// Every rule that the to-be-signed bytes break.
+pub(crate) fn examine(to_be_signed: &[u8], expected: &Expected<'_>) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    if let Err(error) = der::check(to_be_signed, MAX_CERTIFICATE) {
+        findings.add(LintRule::Encoding, error.to_string());
+        return findings.into_vec();
+    }
+    match Tbs::read(to_be_signed) {
+        Ok(tbs) => {
+            content::examine(&tbs, expected, &mut findings);
+            purpose::examine(&tbs, expected, &mut findings);
+        }
+        Err(error) => findings.add(LintRule::Encoding, error.to_string()),
+    }
+    if let Err(error) = Certificate::from_der(&with_dummy_signature(to_be_signed, expected.issuing.signature_algorithm)) {
+        findings.add(LintRule::NotAccepted, error.to_string());
+    }
+    findings.into_vec()
+}
+
+/// The issuer's name in to-be-signed bytes.
+pub(crate) fn issuer_of(to_be_signed: &[u8]) -> Option<&[u8]> {
+    Tbs::read(to_be_signed).ok().map(|tbs| tbs.issuer)
+}
+
+/// The certificate as it will be, with a signature of no bytes.
+fn with_dummy_signature(to_be_signed: &[u8], algorithm: SignatureAlgorithm) -> Vec<u8> {
+    let content = [to_be_signed, algorithm.identifier_der(), &[tag::BIT_STRING, 1, 0]].concat();
+    let len = content.len();
+    let header = match len {
+        0..=0x7f => vec![tag::SEQUENCE, len as u8],
+        0x80..=0xff => vec![tag::SEQUENCE, 0x81, len as u8],
+        // `MAX_CERTIFICATE` is far below what two bytes hold.
+        _ => vec![tag::SEQUENCE, 0x82, (len >> 8) as u8, len as u8],
+    };
+    [header, content].concat()
+}
