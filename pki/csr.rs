@@ -7,7 +7,7 @@
 use crate::{
     der::{self, DerError, Reader, tag},
     distinguished_name::DistinguishedName,
-    key::{AlgorithmError, KeyAlgorithm, KeyError, PublicKey, SignatureAlgorithm, Signer, SignerError},
+    key::{AlgorithmError, KeyAlgorithm, KeyError, PublicKey, SignatureAlgorithm, Signer, SignerError, SoftwareKey},
     name::{DeviceName, looks_like_a_device},
     oid,
     pem::{self, PemError},
@@ -82,7 +82,7 @@ pub struct Csr {
 
 /// A request whose sender has the private key (proof of possession, RFC 2986 §3).
 ///
-/// Only [`Csr::verify`] and [`SignedCsr::for_key`] make one.
+/// Only [`Csr::verify`], [`SignedCsr::for_key`] and [`SignedCsr::for_software_key`] make one.
 #[derive(Debug)]
 pub struct SignedCsr {
     key: PublicKey,
@@ -170,6 +170,12 @@ impl SignedCsr {
         let signature = signer.sign(&challenge).map_err(CsrError::Signer)?;
         key.verify(signer.signature_algorithm(), &challenge, &signature).map_err(|_| CsrError::Possession)?;
         Ok(Self { key: key.clone(), claimed_device: None })
+    }
+
+    /// A request for the certificate of a key in memory. Nothing needs to be signed for it: making and reading such a
+    /// key checks that its two halves belong together.
+    pub fn for_software_key(key: &SoftwareKey) -> Self {
+        Self { key: key.public_key().clone(), claimed_device: None }
     }
 
     /// The key that a certificate is asked for.
@@ -269,7 +275,6 @@ mod tests {
     use super::*;
     use crate::{
         crafted::{element, name, oid, sequence, set, signed},
-        key::SoftwareKey,
         oid::attribute::{COMMON_NAME as CN, SERIAL_NUMBER},
     };
 
@@ -428,6 +433,7 @@ mod tests {
     fn our_own_keys_show_that_they_are_there() {
         let key = key();
         assert_eq!(SignedCsr::for_key(&key).expect("it signs").key(), key.public_key());
+        assert_eq!(SignedCsr::for_software_key(&key).key(), key.public_key());
 
         struct WrongKey(SoftwareKey, SoftwareKey);
         impl Signer for WrongKey {

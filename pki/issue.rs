@@ -4,6 +4,11 @@
 //! bytes, has the [lint](crate::lint) examine them, and lets the real key sign only what the lint found good.
 
 mod encode;
+mod revocation_list;
+
+pub use encode::EncoderError;
+pub(crate) use encode::with_dummy_signature;
+pub use revocation_list::{CrlContent, CrlError};
 
 use crate::{
     certificate::{Certificate, CertificateError},
@@ -108,8 +113,8 @@ pub enum IssueError {
     #[error("the certificate could not be signed")]
     Signer(#[from] SignerError),
     /// The encoder did not write it.
-    #[error("the certificate could not be written: {0}")]
-    Encoder(String),
+    #[error("the certificate could not be written")]
+    Encoder(#[from] EncoderError),
     /// What was signed is not read by the judging half.
     #[error("the finished certificate is not one that is accepted")]
     Certificate(#[from] CertificateError),
@@ -292,7 +297,7 @@ fn listed(findings: &[Finding]) -> String {
 const MAX_CHAIN: usize = 8;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{
         csr::SignedCsr,
@@ -301,11 +306,11 @@ mod tests {
     };
     use std::{str::FromStr, sync::Mutex, time::Duration};
 
-    const NOW: UnixTime = UnixTime::from_secs(1_795_000_000);
+    pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_795_000_000);
     const DAY: Duration = Duration::from_secs(86_400);
 
     /// Draws 1, 2, 3, …
-    struct Counting(Mutex<u8>);
+    pub(crate) struct Counting(Mutex<u8>);
 
     impl Random for Counting {
         fn fill(&self, buffer: &mut [u8]) {
@@ -315,41 +320,41 @@ mod tests {
         }
     }
 
-    fn random() -> Counting {
+    pub(crate) fn random() -> Counting {
         Counting(Mutex::new(0))
     }
 
-    fn named<T: FromStr<Err: fmt::Debug>>(text: &str) -> T {
+    pub(crate) fn named<T: FromStr<Err: fmt::Debug>>(text: &str) -> T {
         text.parse().expect("a name")
     }
 
-    fn key() -> Arc<SoftwareKey> {
+    pub(crate) fn key() -> Arc<SoftwareKey> {
         Arc::new(SoftwareKey::generate(KeyAlgorithm::P256).expect("P-256"))
     }
 
-    fn ca_facts(name: &str) -> Facts {
+    pub(crate) fn ca_facts(name: &str) -> Facts {
         Facts::new().organisation(named("Acme")).common_name(named(name))
     }
 
-    fn approve(builtin: Builtin, key: &dyn Signer, facts: &Facts) -> Approved {
+    pub(crate) fn approve(builtin: Builtin, key: &dyn Signer, facts: &Facts) -> Approved {
         let request = SignedCsr::for_key(key).expect("it signs");
         Profile::builtin(builtin).approve(request, facts, NOW).expect("approved")
     }
 
-    fn root(builtin: Builtin) -> Issuer {
+    pub(crate) fn root(builtin: Builtin) -> Issuer {
         let key = key();
         let approved = approve(builtin, &*key, &ca_facts("Acme Root"));
         let certificate = Issuer::self_signed(approved, &*key, &random()).expect("a root");
         Issuer::new(vec![certificate], key).expect("it issues")
     }
 
-    fn below(issuer: &Issuer, builtin: Builtin) -> Issuer {
+    pub(crate) fn below(issuer: &Issuer, builtin: Builtin) -> Issuer {
         let key = key();
         let certificate = issuer.issue(approve(builtin, &*key, &ca_facts("Acme Line 1")), &random()).expect("an intermediate");
         Issuer::new([vec![certificate], issuer.chain().to_vec()].concat(), key).expect("it issues")
     }
 
-    fn device_facts() -> Facts {
+    pub(crate) fn device_facts() -> Facts {
         Facts::new().device(named("uuid:921e7b6e-5ff7-4559-60d9-bf03bc730cc4"))
     }
 

@@ -39,7 +39,7 @@ pub use der::{DerError, MAX_DEPTH};
 pub use distinguished_name::{Attribute, DistinguishedName};
 pub use extensions::{ExtendedKeyUsage, KeyUsage};
 pub use general_name::GeneralName;
-pub use issue::{IssueError, Issuer, IssuerError};
+pub use issue::{CrlContent, CrlError, EncoderError, IssueError, Issuer, IssuerError};
 pub use key::{
     AlgorithmError, BadSignature, Fingerprint, KeyAlgorithm, KeyError, KeyId, MAX_SPKI, PrivateKeyError, PublicKey, Role,
     SignatureAlgorithm, Signer, SignerError, SoftwareKey, Use,

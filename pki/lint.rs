@@ -14,7 +14,8 @@ pub use finding::{Finding, LintRule};
 
 use crate::{
     certificate::{Certificate, MAX_CERTIFICATE},
-    der::{self, tag},
+    der,
+    issue::with_dummy_signature,
     key::SignatureAlgorithm,
     profile::Approved,
     serial::Serial,
@@ -67,17 +68,4 @@ pub(crate) fn examine(to_be_signed: &[u8], expected: &Expected<'_>) -> Vec<Findi
 /// The issuer's name in to-be-signed bytes.
 pub(crate) fn issuer_of(to_be_signed: &[u8]) -> Option<&[u8]> {
     Tbs::read(to_be_signed).ok().map(|tbs| tbs.issuer)
-}
-
-/// The certificate as it will be, with a signature of no bytes.
-fn with_dummy_signature(to_be_signed: &[u8], algorithm: SignatureAlgorithm) -> Vec<u8> {
-    let content = [to_be_signed, algorithm.identifier_der(), &[tag::BIT_STRING, 1, 0]].concat();
-    let len = content.len();
-    let header = match len {
-        0..=0x7f => vec![tag::SEQUENCE, len as u8],
-        0x80..=0xff => vec![tag::SEQUENCE, 0x81, len as u8],
-        // `MAX_CERTIFICATE` is far below what two bytes hold.
-        _ => vec![tag::SEQUENCE, 0x82, (len >> 8) as u8, len as u8],
-    };
-    [header, content].concat()
 }

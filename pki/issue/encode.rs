@@ -3,7 +3,8 @@
 use super::IssueError;
 use crate::{
     certificate::Certificate,
-    key::{KeyAlgorithm, PublicKey, Signer},
+    der::tag,
+    key::{KeyAlgorithm, PublicKey, SignatureAlgorithm, Signer},
     lint::{self, Expected},
     name::Host,
     profile::{
@@ -17,15 +18,26 @@ use rcgen::{
 };
 use std::cell::RefCell;
 
+/// What the encoder says when it does not write something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the encoder does not write it: {0}")]
+pub struct EncoderError(String);
+
+impl From<rcgen::Error> for EncoderError {
+    fn from(error: rcgen::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// What looks at to-be-signed bytes and signs them or not.
-type Sign<'a> = dyn Fn(&[u8]) -> Result<Vec<u8>, IssueError> + 'a;
+type Sign<'a, E> = dyn Fn(&[u8]) -> Result<Vec<u8>, E> + 'a;
 
 /// What `rcgen` takes for a key: it examines what is to be signed and then has the real key sign it.
-pub(super) struct Tap<'a> {
+pub(super) struct Tap<'a, E> {
     public: PublicInfo<'a>,
-    sign: &'a Sign<'a>,
+    sign: &'a Sign<'a, E>,
     /// `rcgen`'s error has no room for ours.
-    refusal: &'a RefCell<Option<IssueError>>,
+    refusal: &'a RefCell<Option<E>>,
 }
 
 /// A public key as `rcgen` takes it.
@@ -33,13 +45,13 @@ pub(super) struct Tap<'a> {
 pub(super) struct PublicInfo<'a>(&'a PublicKey, &'static rcgen::SignatureAlgorithm);
 
 impl<'a> PublicInfo<'a> {
-    pub(super) fn new(key: &'a PublicKey) -> Result<Self, IssueError> {
+    pub(super) fn new(key: &'a PublicKey) -> Result<Self, EncoderError> {
         let algorithm = match key.algorithm() {
             KeyAlgorithm::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
             KeyAlgorithm::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
             KeyAlgorithm::Ed25519 => &rcgen::PKCS_ED25519,
             // No profile approves one and no issuer has one.
-            KeyAlgorithm::Rsa { .. } => return Err(IssueError::Encoder("RSA keys are verified only".to_owned())),
+            KeyAlgorithm::Rsa { .. } => return Err(EncoderError("RSA keys are verified only".to_owned())),
         };
         Ok(Self(key, algorithm))
     }
@@ -55,7 +67,7 @@ impl PublicKeyData for PublicInfo<'_> {
     }
 }
 
-impl PublicKeyData for Tap<'_> {
+impl<E> PublicKeyData for Tap<'_, E> {
     fn der_bytes(&self) -> &[u8] {
         self.public.der_bytes()
     }
@@ -65,7 +77,7 @@ impl PublicKeyData for Tap<'_> {
     }
 }
 
-impl SigningKey for Tap<'_> {
+impl<E> SigningKey for Tap<'_, E> {
     fn sign(&self, to_be_signed: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         (self.sign)(to_be_signed).map_err(|error| {
             self.refusal.replace(Some(error));
@@ -75,14 +87,14 @@ impl SigningKey for Tap<'_> {
 }
 
 /// Runs an encoder with a tap, and brings back the error that stopped it.
-pub(super) fn tapped<T>(
+pub(super) fn tapped<T, E: From<EncoderError>>(
     public: PublicInfo<'_>,
-    sign: &Sign<'_>,
-    encode: impl FnOnce(Tap<'_>) -> Result<T, rcgen::Error>,
-) -> Result<T, IssueError> {
+    sign: &Sign<'_, E>,
+    encode: impl FnOnce(Tap<'_, E>) -> Result<T, rcgen::Error>,
+) -> Result<T, E> {
     let refusal = RefCell::new(None);
     let outcome = encode(Tap { public, sign, refusal: &refusal });
-    outcome.map_err(|error| refusal.take().unwrap_or_else(|| IssueError::Encoder(error.to_string())))
+    outcome.map_err(|error| refusal.take().unwrap_or_else(|| EncoderError(error.to_string()).into()))
 }
 
 /// A certificate signed by the CA.
@@ -108,7 +120,7 @@ pub(super) fn self_signed(expected: &Expected<'_>, signer: &dyn Signer) -> Resul
 /// Whether the encoder writes the CA's name as issuer in the same bytes; it folds what is rare in names.
 pub(super) fn writes_name_of(ca: &Certificate, key: &PublicKey) -> bool {
     let found = RefCell::new(false);
-    let look = |to_be_signed: &[u8]| {
+    let look = |to_be_signed: &[u8]| -> Result<Vec<u8>, EncoderError> {
         found.replace(lint::issuer_of(to_be_signed) == Some(ca.subject().der()));
         Ok(Vec::new())
     };
@@ -127,7 +139,7 @@ fn examine_and_sign(expected: &Expected<'_>, to_be_signed: &[u8], signer: &dyn S
 }
 
 /// Everything that the certificate says, in `rcgen`'s words.
-pub(crate) fn parameters(expected: &Expected<'_>) -> Result<CertificateParams, IssueError> {
+pub(crate) fn parameters(expected: &Expected<'_>) -> Result<CertificateParams, EncoderError> {
     let approved = expected.approved;
     let mut parameters = CertificateParams::default();
     parameters.not_before = expected.not_before.to_date_time();
@@ -168,25 +180,37 @@ pub(crate) fn parameters(expected: &Expected<'_>) -> Result<CertificateParams, I
     Ok(parameters)
 }
 
-fn subject(approved: &Approved) -> Result<DistinguishedName, IssueError> {
+fn subject(approved: &Approved) -> Result<DistinguishedName, EncoderError> {
     let mut name = DistinguishedName::new();
     if let Some(organisation) = &approved.organisation {
         name.push(DnType::OrganizationName, organisation.as_str());
     }
     if let Some(serial_number) = &approved.serial_number {
         // X.520 §6.2.9: a PrintableString, always.
-        let printable = serial_number.as_str().try_into().map_err(|error: rcgen::Error| IssueError::Encoder(error.to_string()))?;
+        let printable = serial_number.as_str().try_into()?;
         name.push(DnType::CustomDnType(vec![2, 5, 4, 5]), DnValue::PrintableString(printable));
     }
     name.push(DnType::CommonName, approved.common_name.as_str());
     Ok(name)
 }
 
-fn alternative_name(host: &Host) -> Result<SanType, IssueError> {
+fn alternative_name(host: &Host) -> Result<SanType, EncoderError> {
     match host {
-        Host::Name(name) => {
-            name.as_str().try_into().map(SanType::DnsName).map_err(|error: rcgen::Error| IssueError::Encoder(error.to_string()))
-        }
+        Host::Name(name) => Ok(SanType::DnsName(name.as_str().try_into()?)),
         Host::Address(address) => Ok(SanType::IpAddress(*address)),
     }
+}
+
+/// A certificate or list as it will be, with a signature of no bytes, for readers that want a whole one.
+pub(crate) fn with_dummy_signature(to_be_signed: &[u8], algorithm: SignatureAlgorithm) -> Vec<u8> {
+    let content = [to_be_signed, algorithm.identifier_der(), &[tag::BIT_STRING, 1, 0]].concat();
+    let len = content.len();
+    let header = match len {
+        0..=0x7f => vec![tag::SEQUENCE, len as u8],
+        0x80..=0xff => vec![tag::SEQUENCE, 0x81, len as u8],
+        0x100..=0xffff => vec![tag::SEQUENCE, 0x82, (len >> 8) as u8, len as u8],
+        // No limit of a reader lies beyond three bytes.
+        _ => vec![tag::SEQUENCE, 0x83, (len >> 16) as u8, (len >> 8) as u8, len as u8],
+    };
+    [header, content].concat()
 }
