@@ -118,6 +118,14 @@ impl Batch {
         self
     }
 
+    /// The streams that the batch appends to, once for each record.
+    pub fn streams(&self) -> impl Iterator<Item = &Stream> {
+        self.operations.iter().filter_map(|operation| match operation {
+            Operation::Append(stream, _) => Some(stream),
+            Operation::Put(..) | Operation::Delete(..) | Operation::Truncate(..) => None,
+        })
+    }
+
     /// Whether there is nothing to write and nothing to demand.
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty() && self.conditions.is_empty()

@@ -35,6 +35,7 @@ macro_rules! contract {
             tables_do_not_see_each_other
             a_snapshot_does_not_move
             what_was_acknowledged_is_there_after_reopening
+            streams_are_listed_in_order
             a_truncated_stream_still_holds_together
             what_is_too_large_is_refused
             a_lock_is_held_by_one_until_it_ends
@@ -262,6 +263,22 @@ pub async fn what_was_acknowledged_is_there_after_reopening(place: &impl Place) 
     let next = store.commit(Batch::new().append(&log, "next")).await.expect("commit");
     assert!(next.version > last.version);
     assert_eq!(next.appended, [Position(101)]);
+}
+
+/// In pages, with their heads, and nothing else among them.
+pub async fn streams_are_listed_in_order(place: &impl Place) {
+    let store = place.open().await;
+    let names = ["a", "a/1", "b", "z:9"];
+    for name in names {
+        store.commit(Batch::new().append(&stream(name), name).put(A, name, "v")).await.expect("commit");
+    }
+    let snapshot = store.snapshot().await.expect("snapshot");
+    let first = snapshot.streams(None, 3).await.expect("read");
+    assert_eq!(first.iter().map(|(stream, _)| stream.name()).collect::<Vec<_>>(), names[..3]);
+    assert_eq!(first[0].1, store.head(&stream("a")).await.expect("head"));
+    let rest = snapshot.streams(Some(&stream("b")), 3).await.expect("read");
+    assert_eq!(rest.iter().map(|(stream, _)| stream.name()).collect::<Vec<_>>(), names[3..]);
+    assert_eq!(snapshot.streams(Some(&stream("z:9")), 3).await, Ok(Vec::new()));
 }
 
 /// Positions go on, the chain is anchored where the stream was cut, and cutting again changes nothing.

@@ -169,6 +169,13 @@ impl Snapshot {
     pub async fn head(&self, stream: &Stream) -> Result<Head, ReadError> {
         self.view.head(stream).await
     }
+
+    /// At most `limit` streams in the order of their names, behind this one or from the first on.
+    pub async fn streams(&self, behind: Option<&Stream>, limit: usize) -> Result<Vec<(Stream, Head)>, ReadError> {
+        let behind = behind.map_or_else(row::heads, row::head_key);
+        let rows = self.view.walk(&behind, limit).await?;
+        rows.iter().map_while(|(key, sealed)| row::stream_head(key, sealed).transpose()).collect()
+    }
 }
 
 impl fmt::Debug for Snapshot {

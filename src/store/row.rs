@@ -13,7 +13,7 @@
 //! that an engine serves under another key, or mixes with another version, is noticed as surely as a flipped bit.
 //! It finds accidents. It does not stop somebody who can write to the disk; signed checkpoints are for that.
 
-use crate::{Position, Stream, Table, Version};
+use crate::{Head, Position, ReadError, Stream, Table, Version};
 use ring::digest::{Context, Digest, SHA256};
 
 /// The row that holds [`State`].
@@ -34,6 +34,19 @@ pub(crate) fn value_key(table: Table, key: &[u8]) -> Vec<u8> {
 
 pub(crate) fn head_key(stream: &Stream) -> Vec<u8> {
     [b"h", stream.name().as_bytes()].concat()
+}
+
+/// Before the first head.
+pub(crate) fn heads() -> Vec<u8> {
+    b"h".to_vec()
+}
+
+/// The stream and the head in a row; nothing when the row is no head.
+pub(crate) fn stream_head(key: &[u8], sealed: &[u8]) -> Result<Option<(Stream, Head)>, ReadError> {
+    let Some(Row::Head(stream)) = Row::parse(key) else { return Ok(None) };
+    let content = unseal(key, sealed).ok().and_then(|(_, content)| Head::decode(content));
+    let head = content.ok_or_else(|| ReadError::Damaged { what: format!("the head of stream {stream}") })?;
+    Ok(Some((stream, head)))
 }
 
 pub(crate) fn record_key(stream: &Stream, position: Position) -> Vec<u8> {
