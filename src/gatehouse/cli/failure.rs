@@ -1,5 +1,6 @@
 //! How a command fails: what went wrong, what to do next, and the exit code.
 
+use crate::app::control::Refusal;
 use gatehouse_base::{Fault, Kind};
 use std::{error::Error, fmt, process::ExitCode};
 
@@ -51,7 +52,7 @@ impl From<Kind> for Exit {
 #[derive(Debug)]
 pub struct Failure {
     pub(super) exit: Exit,
-    pub(super) code: &'static str,
+    pub(super) code: String,
     pub(super) message: String,
     pub(super) advice: Option<String>,
 }
@@ -70,7 +71,7 @@ impl Failure {
             Exit::Conflict => "conflict",
             Exit::Unavailable => "unavailable",
         };
-        Self { exit, code, message: message.into(), advice: None }
+        Self { exit, code: code.to_owned(), message: message.into(), advice: None }
     }
 
     /// The same failure with a sentence about what to do next.
@@ -96,7 +97,14 @@ impl Failure {
 /// Any part's error becomes a failure with its chain of causes in the message.
 impl<F: Fault + 'static> From<F> for Failure {
     fn from(fault: F) -> Self {
-        Self { exit: fault.kind().into(), code: fault.code(), message: chain(&fault), advice: None }
+        Self { exit: fault.kind().into(), code: fault.code().to_owned(), message: chain(&fault), advice: None }
+    }
+}
+
+/// What the running server refuses keeps its code; there it was a fault like any other.
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self { exit: refusal.kind().into(), code: refusal.code().to_owned(), message: refusal.to_string(), advice: None }
     }
 }
 
@@ -135,7 +143,7 @@ mod tests {
     #[test]
     fn a_fault_keeps_its_code_and_its_causes() {
         let failure = Failure::from(Shelf(std::io::Error::other("the disk is on fire"))).during("reading");
-        assert_eq!((failure.exit, failure.code), (Exit::Unavailable, "shelf"));
+        assert_eq!((failure.exit, failure.code.as_str()), (Exit::Unavailable, "shelf"));
         assert_eq!(failure.message, "reading: the shelf could not be read: the disk is on fire");
     }
 }

@@ -6,11 +6,21 @@
 //! value; everything else goes to standard error. To add a command, write its file and name it in [`Command`]; a
 //! test demands examples in its help and parses each of them.
 
+mod check;
 mod completions;
+mod context;
+mod doctor;
 mod failure;
+mod init;
+mod log_level;
 mod man;
 mod output;
+mod reload;
+mod serve;
+mod status;
+mod stop;
 
+pub use context::Context;
 pub use failure::{Exit, Failure};
 pub use output::{Output, Tint};
 
@@ -36,6 +46,14 @@ pub struct Arguments {
 /// What the program can be asked to do.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Init),
+    Serve(serve::Serve),
+    Check(check::Check),
+    Doctor(doctor::Doctor),
+    Status(status::Status),
+    Reload(reload::Reload),
+    LogLevel(log_level::LogLevel),
+    Stop(stop::Stop),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -43,6 +61,14 @@ enum Command {
 impl Command {
     fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
+            Self::Init(command) => command.run(context),
+            Self::Serve(command) => command.run(context),
+            Self::Check(command) => command.run(context),
+            Self::Doctor(command) => command.run(context),
+            Self::Status(command) => command.run(context),
+            Self::Reload(command) => command.run(context),
+            Self::LogLevel(command) => command.run(context),
+            Self::Stop(command) => command.run(context),
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),
         }
@@ -59,26 +85,6 @@ const EXIT_CODES: &str = "Exit codes:
   6  not found
   7  the state of things does not allow it
   8  something needed is away or full: try again later";
-
-/// What every subcommand gets: the global options and where to write.
-#[derive(Debug)]
-pub struct Context {
-    /// The configuration file that was named on the command line or in the environment.
-    pub config: Option<PathBuf>,
-    /// Where answers and remarks go.
-    pub output: Output,
-}
-
-impl Context {
-    /// Runs a future to its end on a runtime of its own, for commands that talk to the store or to a socket.
-    ///
-    /// # Errors
-    /// The future's own failure, or that the runtime could not start.
-    pub fn block_on<T>(&self, future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.map_err(|error| Failure::new(Exit::Failed, format!("the runtime could not start: {error}")))?.block_on(future)
-    }
-}
 
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {

@@ -1,0 +1,173 @@
+//! Listeners: what stands in the configuration, and the bound sockets that come of it.
+
+use gatehouse_base::config::{Choice, Configure, Section};
+use gatehouse_net::{BindError, CertificateSource, CredentialsError, FileCertificates, Listener, Tls};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
+
+const ALPN_HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// The section `[listener.<name>]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Address and port. Port 0 lets the system choose one, which `serve` reports. Required.
+    pub address: SocketAddr,
+    /// What is served here: `https`, `http` or `metrics`. Required.
+    pub role: Role,
+    /// The certificate that an `https` listener presents.
+    pub certificate: Option<CertificateFiles>,
+}
+
+/// What a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everything that speaks HTTP, encrypted.
+    Https,
+    /// Health, certificates and revocation lists in the clear: they are signed, and whoever checks a certificate must
+    /// be able to fetch them without one.
+    Http,
+    /// Metrics and health for the operator's own monitoring.
+    Metrics,
+}
+
+impl Choice for Role {
+    const ALL: &'static [(&'static str, Self)] = &[("https", Self::Https), ("http", Self::Http), ("metrics", Self::Metrics)];
+}
+
+impl Role {
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, role)| *role == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// A chain and a key that somebody else puts into files. They are read again when they change and on SIGHUP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain in PEM, the server's own certificate first: key `certificate`.
+    pub chain: PathBuf,
+    /// Its private key in PEM: key `key`.
+    pub key: PathBuf,
+}
+
+impl Config {
+    /// What is listened on when no listener is configured.
+    pub fn defaults() -> BTreeMap<String, Self> {
+        let loopback = |port, role| Self { address: (Ipv4Addr::LOCALHOST, port).into(), role, certificate: None };
+        [("public".to_owned(), loopback(8080, Role::Http)), ("metrics".to_owned(), loopback(9464, Role::Metrics))].into()
+    }
+}
+
+impl Configure for Config {
+    fn read(from: &mut Section<'_>) -> Option<Self> {
+        let address: Option<SocketAddr> = from.required("address");
+        let role = from.required("role");
+        let chain = from.path("certificate");
+        let key = from.path("key");
+        let certificate = match (chain, key) {
+            (Some(chain), Some(key)) => Some(CertificateFiles { chain, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                from.refuse("key", "is missing; `certificate` needs the file of its private key");
+                None
+            }
+            (None, Some(_)) => {
+                from.refuse("certificate", "is missing; `key` needs the file of its certificate chain");
+                None
+            }
+        };
+        let (address, role) = (address?, role?);
+        match role {
+            Role::Https if !from.mentions("certificate") => {
+                from.refuse("certificate", "is missing; an https listener needs `certificate` and `key`");
+            }
+            Role::Http | Role::Metrics if certificate.is_some() => {
+                from.refuse("certificate", "is not used here: only an https listener presents one");
+            }
+            _ => {}
+        }
+        remark_on_reach(from, address, role);
+        Some(Self { address, role, certificate })
+    }
+}
+
+fn remark_on_reach(from: &mut Section<'_>, address: SocketAddr, role: Role) {
+    let ip = address.ip().to_canonical();
+    if ip.is_loopback() {
+        return;
+    }
+    let reach = if ip.is_unspecified() { "every network this machine is in" } else { "other machines" };
+    from.remark(
+        "address",
+        match role {
+            Role::Https => format!("is open to {reach}: meant for devices and people; put a firewall in front of what is not"),
+            Role::Http => format!(
+                "is open to {reach}, in the clear: fine for health, certificates and revocation lists, and nothing else is served here"
+            ),
+            Role::Metrics => format!("shows metrics to {reach} without asking who they are: prefer a loopback or management address"),
+        },
+    );
+}
+
+/// Why the listeners could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// A socket could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A certificate cannot be presented.
+    #[error("listener `{listener}` has no usable certificate")]
+    Certificate {
+        /// The listener's name.
+        listener: String,
+        /// What is wrong.
+        #[source]
+        source: CredentialsError,
+    },
+}
+
+impl gatehouse_base::Fault for ListenError {
+    fn kind(&self) -> gatehouse_base::Kind {
+        match self {
+            Self::Bind(error) => error.kind(),
+            Self::Certificate { source, .. } => source.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Bind(error) => error.code(),
+            Self::Certificate { source, .. } => source.code(),
+        }
+    }
+}
+
+/// A bound listener with its role.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) listener: Listener,
+    pub(super) role: Role,
+    /// The files to watch.
+    pub(super) files: Option<Arc<FileCertificates>>,
+}
+
+/// Reads certificates and binds sockets.
+pub(super) fn bind(listeners: &BTreeMap<String, Config>) -> Result<Vec<Bound>, ListenError> {
+    listeners.iter().map(|(name, config)| bind_one(name, config)).collect()
+}
+
+fn bind_one(name: &str, config: &Config) -> Result<Bound, ListenError> {
+    let files = match &config.certificate {
+        Some(files) => {
+            let opened = FileCertificates::open(&files.chain, &files.key);
+            Some(Arc::new(opened.map_err(|source| ListenError::Certificate { listener: name.to_owned(), source })?))
+        }
+        None => None,
+    };
+    let tls = files.as_ref().map(|files| Tls::new(Arc::clone(files) as Arc<dyn CertificateSource>, ALPN_HTTP));
+    Ok(Bound { listener: Listener::bind(name, config.address, tls)?, role: config.role, files })
+}

@@ -1,0 +1,77 @@
+//! What the process as a whole tells, and the store's own counters taken over.
+
+use gatehouse_base::telemetry::{Metric, MetricKind, Metrics};
+use gatehouse_net::Shutdown;
+use gatehouse_store::Store;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+const BUILD: &str = "gatehouse_build_info";
+const STORE_COMMITS: &str = "gatehouse_store_commits_total";
+const STORE_CONFLICTS: &str = "gatehouse_store_conflicts_total";
+const STORE_FAILURES: &str = "gatehouse_store_failures_total";
+const STORE_FLUSHES: &str = "gatehouse_store_flushes_total";
+const STORE_FLUSH_MICROSECONDS: &str = "gatehouse_store_flush_microseconds_total";
+const STORE_BYTES: &str = "gatehouse_store_written_bytes_total";
+const STORE_QUEUE: &str = "gatehouse_store_queue";
+const STORE_POISONED: &str = "gatehouse_store_poisoned";
+
+/// Every metric of the process and the store.
+pub const METRICS: &[Metric] = &[
+    Metric { name: BUILD, kind: MetricKind::Gauge, labels: &["version"], help: "Always 1; the label says which version runs." },
+    Metric { name: STORE_COMMITS, kind: MetricKind::Counter, labels: &[], help: "Batches that were made durable." },
+    Metric { name: STORE_CONFLICTS, kind: MetricKind::Counter, labels: &[], help: "Batches refused because a condition did not hold." },
+    Metric { name: STORE_FAILURES, kind: MetricKind::Counter, labels: &[], help: "Batches refused or left uncertain for another reason." },
+    Metric {
+        name: STORE_FLUSHES,
+        kind: MetricKind::Counter,
+        labels: &[],
+        help: "Times the disk was asked to make data durable; commits divided by flushes is how well they share.",
+    },
+    Metric { name: STORE_FLUSH_MICROSECONDS, kind: MetricKind::Counter, labels: &[], help: "Microseconds spent in those." },
+    Metric { name: STORE_BYTES, kind: MetricKind::Counter, labels: &[], help: "Bytes of keys, values and records that were written." },
+    Metric {
+        name: STORE_QUEUE,
+        kind: MetricKind::Gauge,
+        labels: &[],
+        help: "Batches that wait for the committer, at most `[store] queue`.",
+    },
+    Metric {
+        name: STORE_POISONED,
+        kind: MetricKind::Gauge,
+        labels: &[],
+        help: "1 when the store refuses batches because a write to the disk failed.",
+    },
+];
+
+pub(super) fn declare(metrics: &Metrics) {
+    for all in [METRICS, gatehouse_net::METRICS, gatehouse_http::METRICS] {
+        metrics.declare(all);
+    }
+    metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// Folds histograms and takes the store's counters over, until everything ends.
+pub(super) async fn upkeep(metrics: Metrics, store: Store, interval: Duration, shutdown: Shutdown) {
+    let mut ticks = tokio::time::interval(interval);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.stopped() => return,
+        }
+        metrics.upkeep();
+        let counted = store.metrics();
+        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        metrics::counter!(STORE_COMMITS).absolute(value(&counted.commits));
+        metrics::counter!(STORE_CONFLICTS).absolute(value(&counted.conflicts));
+        metrics::counter!(STORE_FAILURES).absolute(value(&counted.failures));
+        metrics::counter!(STORE_FLUSHES).absolute(value(&counted.flushes));
+        metrics::counter!(STORE_FLUSH_MICROSECONDS).absolute(value(&counted.flush_micros));
+        metrics::counter!(STORE_BYTES).absolute(value(&counted.bytes));
+        // Both fit a float exactly: a queue of 2^53 batches does not exist.
+        metrics::gauge!(STORE_QUEUE).set(counted.queue_depth.load(Ordering::Relaxed) as f64);
+        metrics::gauge!(STORE_POISONED).set(f64::from(u8::from(counted.poisoned.load(Ordering::Relaxed))));
+    }
+}

@@ -1,0 +1,354 @@
+//! The server, assembled in one place.
+//!
+//! [`App::build`] opens the store and binds every socket; when it returns, nothing serves yet and nothing can fail for
+//! want of a port or a file any more. [`App::run`] starts the tasks, each named and waited for. [`Running::serve`] goes on
+//! until a signal or the control socket says to stop: then nothing new is accepted, what was accepted is finished within
+//! the grace period, and a second signal ends the waiting. Tests and the command line enter by the same door.
+
+mod config;
+pub mod control;
+mod listen;
+mod metrics;
+mod notify;
+mod requests;
+mod signals;
+mod tasks;
+
+pub use config::{Config, KeyEncryption};
+pub use listen::{CertificateFiles, Config as ListenerConfig, ListenError, Role};
+pub use metrics::METRICS;
+pub use requests::{LogLevel, Reload, Status, StatusReport, Stop};
+pub use signals::{Signal, Signals};
+pub use tasks::TaskFailed;
+
+use control::{ControlError, ControlSocket};
+use gatehouse_base::{Clock, Fault, Kind, SystemClock, SystemRandom, telemetry::Telemetry};
+use gatehouse_http::{Readiness, Routes, Server, health};
+use gatehouse_net::{FileCertificates, Gate, Shutdown};
+use gatehouse_store::{Health, Store};
+use listen::Bound;
+use notify::{Notifier, State};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tasks::Tasks;
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+/// How often certificate files are looked at.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often histograms are folded and the store's counters are taken over.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long tasks may take to see that everything has to end at once.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A server with everything open and bound, which serves nobody yet.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    telemetry: &'static Telemetry,
+    store: Store,
+    listeners: Vec<Bound>,
+    control: ControlSocket,
+    gate: Arc<Gate>,
+    notifier: Notifier,
+}
+
+/// Why a server could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The data directory cannot be used.
+    #[error("the data directory {} cannot be used", path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Others may enter the data directory.
+    #[error("the data directory {} is open to other users (mode {mode:o}); run `chmod 700 {}`", path.display(), path.display())]
+    DataDirOpen {
+        /// The folder.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The control socket could not be made, mostly because a server runs already.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The store could not be opened.
+    #[error("the store could not be opened")]
+    Store(#[source] gatehouse_store::OpenError),
+    /// A listener could not be made.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+impl Fault for BuildError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::DataDir { .. } => Kind::Unavailable,
+            Self::DataDirOpen { .. } => Kind::Conflict,
+            Self::Control(error) => error.kind(),
+            Self::Store(gatehouse_store::OpenError::InUse { .. }) => Kind::Conflict,
+            Self::Store(_) => Kind::Unavailable,
+            Self::Listen(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::DataDir { .. } => "data-dir",
+            Self::DataDirOpen { .. } => "data-dir-open",
+            Self::Control(error) => error.code(),
+            Self::Store(_) => "store",
+            Self::Listen(error) => error.code(),
+        }
+    }
+}
+
+impl App {
+    /// Opens and binds everything. Peers wait in the kernel's queues from here on.
+    ///
+    /// # Errors
+    /// The first part that cannot be opened or bound.
+    pub async fn build(config: Config, telemetry: &'static Telemetry) -> Result<Self, BuildError> {
+        metrics::declare(telemetry.metrics());
+        prepare_data_dir(&config.data_dir)?;
+        // First of all: it tells whether another server holds everything else.
+        let control = ControlSocket::bind(&config.control_socket)?;
+        let store = Store::open(&config.store).await.map_err(BuildError::Store)?;
+        let listeners = listen::bind(&config.listeners)?;
+        let gate = Gate::new(config.net.clone());
+        Ok(Self { telemetry, store, listeners, control, gate, notifier: Notifier::from_environment(), config })
+    }
+
+    /// The address of each listener, with the ports that the system chose.
+    pub fn addresses(&self) -> BTreeMap<String, (SocketAddr, Role)> {
+        self.listeners.iter().map(|bound| (bound.listener.name().to_owned(), (bound.listener.address(), bound.role))).collect()
+    }
+
+    /// Starts serving.
+    pub fn run(self) -> Running {
+        let shutdown = Shutdown::new();
+        let addresses = self.addresses();
+        let Self { config, telemetry, store, listeners, control, gate, notifier } = self;
+        let readiness = Arc::new(Ready { store: store.clone(), shutdown: shutdown.clone() });
+        let (orders, incoming) = mpsc::channel(4);
+        let mut doors = Tasks::default();
+        let mut helpers = Tasks::default();
+        let files: Vec<_> = listeners.iter().filter_map(|bound| bound.files.clone()).collect();
+        for Bound { listener, role, files } in listeners {
+            if let Some(files) = files {
+                let shutdown = shutdown.clone();
+                helpers.start(format!("certificates of {}", listener.name()), async move {
+                    files.watch(WATCH_INTERVAL, shutdown).await;
+                });
+            }
+            let server = Server::new(routes(role, &readiness, telemetry), config.http.clone(), Arc::new(SystemRandom));
+            info!(listener = listener.name(), address = %listener.address(), "listening");
+            doors.start(format!("listener {}", listener.name()), listener.run(Arc::new(server), Arc::clone(&gate), shutdown.clone()));
+        }
+        let reloader = Arc::new(Reloader { file: config.file.clone(), files, telemetry });
+        let handlers = requests::handlers(requests::Server {
+            started: SystemClock.elapsed(),
+            addresses,
+            gate: Arc::clone(&gate),
+            telemetry,
+            reloader: Arc::clone(&reloader),
+            shutdown: shutdown.clone(),
+            orders,
+        });
+        helpers.start("control socket", control.serve(Arc::new(handlers), shutdown.clone()));
+        helpers.start("metrics", metrics::upkeep(telemetry.metrics().clone(), store.clone(), UPKEEP_INTERVAL, shutdown.clone()));
+        if let Some(interval) = notifier.heartbeat() {
+            helpers.start("watchdog", heartbeat(Notifier::from_environment(), interval, shutdown.clone()));
+        }
+        notifier.tell(State::Ready);
+        Running { doors, helpers, shutdown, orders: incoming, notifier, reloader, gate, grace: config.grace, store }
+    }
+}
+
+/// A server that serves.
+#[derive(Debug)]
+pub struct Running {
+    doors: Tasks,
+    helpers: Tasks,
+    shutdown: Shutdown,
+    orders: mpsc::Receiver<requests::Order>,
+    notifier: Notifier,
+    reloader: Arc<Reloader>,
+    gate: Arc<Gate>,
+    grace: Duration,
+    store: Store,
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything that was accepted was finished.
+    Drained,
+    /// The grace period or somebody's patience ended before these connections did.
+    CutShort {
+        /// Connections that were open.
+        connections: usize,
+    },
+}
+
+impl Running {
+    /// Serves until it is told to stop, and drains.
+    ///
+    /// # Errors
+    /// A task failed. Everything was ended at once then, for the service manager to start anew.
+    pub async fn serve(mut self, signals: &mut Signals) -> Result<Ending, TaskFailed> {
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Stop => break,
+                    Signal::Reload => self.reloader.reload_and_log(),
+                },
+                Some(order) = self.orders.recv() => {
+                    if order == requests::Order::StopNow {
+                        self.shutdown.stop();
+                    }
+                    break;
+                },
+                // Doors end when draining begins, which is below.
+                Some(ended) = self.doors.ended() => return Err(self.fail(ended).await),
+                Some(Err(failed)) = self.helpers.ended() => return Err(self.fail(Err(failed)).await),
+            }
+        }
+        self.drain(signals).await
+    }
+
+    async fn drain(mut self, signals: &mut Signals) -> Result<Ending, TaskFailed> {
+        info!(connections = self.gate.connections(), grace = ?self.grace, "draining");
+        self.notifier.tell(State::Stopping);
+        self.shutdown.start_draining();
+        let out_of_patience = tokio::time::sleep(self.grace);
+        tokio::pin!(out_of_patience);
+        loop {
+            tokio::select! {
+                ended = self.doors.ended() => match ended {
+                    Some(Ok(_)) => {}
+                    Some(Err(failed)) => return Err(self.fail(Err(failed)).await),
+                    None => break,
+                },
+                signal = signals.next() => if signal == Signal::Stop { break },
+                Some(order) = self.orders.recv() => if order == requests::Order::StopNow { break },
+                () = &mut out_of_patience => break,
+                () = self.shutdown.stopped() => break,
+            }
+        }
+        let connections = self.gate.connections();
+        self.end().await;
+        if connections == 0 {
+            info!("drained");
+            return Ok(Ending::Drained);
+        }
+        warn!(connections, "stopped before these connections had finished");
+        Ok(Ending::CutShort { connections })
+    }
+
+    async fn fail(mut self, ended: Result<String, TaskFailed>) -> TaskFailed {
+        let failed = ended.map_or_else(|failed| failed, |name| TaskFailed { name, reason: "it ended on its own".to_owned() });
+        error!(task = failed.name, reason = failed.reason, "stopping because a task failed");
+        self.end().await;
+        failed
+    }
+
+    /// Ends every task, and closes the store when the last of them has let go of it.
+    async fn end(&mut self) {
+        self.shutdown.stop();
+        let all = async {
+            while self.doors.ended().await.is_some() {}
+            while self.helpers.ended().await.is_some() {}
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, all).await.is_err() {
+            warn!(doors = ?self.doors.names(), helpers = ?self.helpers.names(), "tasks did not end in time");
+        }
+        if let Health::Poisoned { reason } = self.store.health() {
+            error!(reason, "the store had stopped taking batches");
+        }
+    }
+}
+
+/// What can be read again while serving.
+#[derive(Debug)]
+struct Reloader {
+    file: Option<PathBuf>,
+    files: Vec<Arc<FileCertificates>>,
+    telemetry: &'static Telemetry,
+}
+
+impl Reloader {
+    /// Reads certificates and the log level again. What cannot be read stays as it is, and is named.
+    fn reload(&self) -> Vec<String> {
+        let mut problems: Vec<String> = self.files.iter().filter_map(|files| files.reload().err()).map(|e| e.to_string()).collect();
+        if let Some(file) = &self.file {
+            match Config::load(file) {
+                Ok(loaded) => self.telemetry.set_level(&loaded.config.log.level),
+                Err(mistakes) => problems.push(mistakes.to_string()),
+            }
+        }
+        problems
+    }
+
+    fn reload_and_log(&self) {
+        let problems = self.reload();
+        problems.iter().for_each(|problem| error!(problem, "not reloaded"));
+        info!(problems = problems.len(), "reloaded");
+    }
+}
+
+/// Whether the server should be sent work.
+struct Ready {
+    store: Store,
+    shutdown: Shutdown,
+}
+
+impl Readiness for Ready {
+    fn checks(&self) -> BTreeMap<&'static str, Result<(), String>> {
+        let store = match self.store.health() {
+            Health::Good => Ok(()),
+            Health::Poisoned { .. } => Err("does not take batches; the log says why".to_owned()),
+        };
+        let accepting = if self.shutdown.is_draining() { Err("draining".to_owned()) } else { Ok(()) };
+        [("accepting", accepting), ("store", store)].into()
+    }
+}
+
+fn routes(role: Role, readiness: &Arc<Ready>, telemetry: &Telemetry) -> Routes {
+    let health = health(Arc::clone(readiness) as Arc<dyn Readiness>);
+    match role {
+        Role::Https | Role::Http => health,
+        Role::Metrics => health.and(gatehouse_http::metrics(telemetry.metrics().clone())),
+    }
+}
+
+async fn heartbeat(notifier: Notifier, interval: Duration, shutdown: Shutdown) {
+    let mut ticks = tokio::time::interval(interval);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => notifier.tell(State::Alive),
+            () = shutdown.stopped() => return,
+        }
+    }
+}
+
+/// Makes the folder when it is missing, and refuses one that others may enter.
+fn prepare_data_dir(path: &Path) -> Result<(), BuildError> {
+    let failed = |source| BuildError::DataDir { path: path.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let mode = fs::metadata(path).map_err(failed)?.mode() & 0o777;
+    if mode & 0o077 == 0 { Ok(()) } else { Err(BuildError::DataDirOpen { path: path.to_owned(), mode }) }
+}

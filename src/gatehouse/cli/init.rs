@@ -1,0 +1,244 @@
+//! `gatehouse init`: the configuration, the data directory and the key-encryption key of a new installation.
+
+use super::{Context, Exit, Failure, Output, Tint};
+use crate::app::Config;
+use clap::Args;
+use gatehouse_base::SystemRandom;
+use gatehouse_ca::unlock::Key;
+use gatehouse_pki::Host;
+use serde::Serialize;
+use std::{
+    fmt,
+    fs::{self, OpenOptions},
+    io::{self, BufRead, IsTerminal, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf, absolute},
+};
+
+/// Make a new installation: configuration, data directory, key-encryption key
+///
+/// Asks for what is not given by options, if standard input is a terminal. Nothing that exists is overwritten. The
+/// key-encryption key opens the private keys in the data directory: keep a copy of it apart from that directory and
+/// from backups, because without it both are lost.
+#[derive(Debug, Default, Args)]
+#[command(after_help = "Examples:
+  gatehouse init
+  gatehouse init --external-address gatehouse.example.com
+  gatehouse init --external-address 192.0.2.7 --data-dir /srv/gatehouse --key-environment GATEHOUSE_KEY
+  gatehouse --config ./gatehouse.toml init --external-address localhost --data-dir ./data --key-file ./key")]
+pub(super) struct Init {
+    /// The host name or address under which devices and people reach this installation; it goes into certificates
+    #[arg(long, value_name = "HOST")]
+    external_address: Option<Host>,
+
+    /// The folder for all state [default: $XDG_DATA_HOME/gatehouse, or /var/lib/gatehouse for root]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Keep the key-encryption key in this file; it is made when it does not exist [default: beside the configuration]
+    #[arg(long, value_name = "FILE", group = "key")]
+    key_file: Option<PathBuf>,
+
+    /// Take the key-encryption key from this environment variable of the server
+    #[arg(long, value_name = "NAME", group = "key")]
+    key_environment: Option<String>,
+
+    /// Take a passphrase from this file, in the place of a key
+    #[arg(long, value_name = "FILE", group = "key")]
+    passphrase_file: Option<PathBuf>,
+}
+
+/// Where the key-encryption key lives.
+enum KeyPlace {
+    File(PathBuf),
+    Environment(String),
+    PassphraseFile(PathBuf),
+}
+
+#[derive(Serialize)]
+struct Answer {
+    config: PathBuf,
+    data_dir: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_key: Option<PathBuf>,
+    #[serde(skip)]
+    output: Output,
+}
+
+impl Init {
+    /// What `serve --init` does: no questions, everything at its default.
+    pub(super) fn for_this_machine() -> Self {
+        Self { external_address: "localhost".parse().ok(), ..Self::default() }
+    }
+
+    pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
+        let config = context.config_path();
+        if config.exists() {
+            let failure = Failure::new(Exit::Conflict, format!("{} exists, and nothing is overwritten", config.display()));
+            return Err(failure.advise("`gatehouse check` explains it; `--config FILE` makes another installation"));
+        }
+        let external_address = self.external_address()?;
+        let data_dir = full(&self.data_dir.clone().unwrap_or_else(Config::default_data_dir))?;
+        let place = self.key_place(&config)?;
+        let new_key = match &place {
+            KeyPlace::File(path) if !path.exists() => Some(path.clone()),
+            _ => None,
+        };
+        make_folder(&data_dir)?;
+        make_folder(config.parent().unwrap_or(Path::new(".")))?;
+        if let Some(path) = &new_key {
+            make_folder(path.parent().unwrap_or(Path::new(".")))?;
+            Key::generate(&SystemRandom).write_new(path).map_err(|error| unwritable(path, &error))?;
+        }
+        write_new(&config, &text(&external_address, &data_dir, &place))?;
+        // What was written is read as the server will: a mistake in it is ours, and shows here.
+        Config::load(&config).map_err(|mistakes| Failure::new(Exit::Failed, mistakes.to_string()))?;
+        context.output.answer(&Answer { config, data_dir, new_key, output: context.output })
+    }
+
+    fn external_address(&self) -> Result<Host, Failure> {
+        if let Some(address) = &self.external_address {
+            return Ok(address.clone());
+        }
+        let answer =
+            ask("The host name or address under which devices and people reach this installation (it goes into certificates)", None);
+        let answer = answer.ok_or_else(|| {
+            Failure::new(Exit::Usage, "the external address is missing, and there is no terminal to ask at")
+                .advise("give `--external-address HOST`")
+        })?;
+        answer.parse().map_err(|error| Failure::new(Exit::Usage, format!("{error}")))
+    }
+
+    fn key_place(&self, config: &Path) -> Result<KeyPlace, Failure> {
+        if let Some(name) = &self.key_environment {
+            return Ok(KeyPlace::Environment(name.clone()));
+        }
+        if let Some(path) = &self.passphrase_file {
+            return Ok(KeyPlace::PassphraseFile(full(path)?));
+        }
+        if let Some(path) = &self.key_file {
+            return Ok(KeyPlace::File(full(path)?));
+        }
+        let beside = config.with_file_name("key-encryption.key");
+        let question = "The file for the key-encryption key; keep a copy of it apart from the data";
+        // Who gave the address by option wants no questions.
+        let asked = if self.external_address.is_none() { ask(question, Some(&beside.display().to_string())) } else { None };
+        Ok(KeyPlace::File(full(&asked.map_or(beside, PathBuf::from))?))
+    }
+}
+
+/// The configuration of a new installation. What is not written here has its default, which `check --effective` lists.
+fn text(external_address: &Host, data_dir: &Path, place: &KeyPlace) -> String {
+    let quoted = |path: &Path| toml_string(&path.display().to_string());
+    let key = match place {
+        KeyPlace::File(path) => format!("file = {}", quoted(path)),
+        KeyPlace::Environment(name) => format!("environment = {}", toml_string(name)),
+        KeyPlace::PassphraseFile(path) => format!("passphrase_file = {}", quoted(path)),
+    };
+    format!(
+        "# Gatehouse. `gatehouse check --effective` lists every setting with its value.
+
+# Where devices and people reach this installation. It goes into certificates.
+external_address = {}
+data_dir = {}
+
+# Opens the private keys in the data directory. Keep a copy apart from it and from backups.
+[key_encryption]
+{key}
+
+# Health, certificates and revocation lists. On loopback: other machines do not reach it until you change the address.
+[listener.public]
+address = \"127.0.0.1:8080\"
+role = \"http\"
+
+# Metrics for your own monitoring.
+[listener.metrics]
+address = \"127.0.0.1:9464\"
+role = \"metrics\"
+",
+        toml_string(&external_address.to_string()),
+        quoted(data_dir),
+    )
+}
+
+/// A basic string of TOML.
+fn toml_string(text: &str) -> String {
+    let escaped: String = text
+        .chars()
+        .map(|c| match c {
+            '"' | '\\' => format!("\\{c}"),
+            c if c.is_control() => format!("\\u{:04X}", u32::from(c)),
+            c => c.to_string(),
+        })
+        .collect();
+    format!("\"{escaped}\"")
+}
+
+/// Asks at the terminal. `None` when there is none.
+fn ask(question: &str, default: Option<&str>) -> Option<String> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return None;
+    }
+    let shown = default.map(|default| format!(" [{default}]")).unwrap_or_default();
+    write!(io::stderr(), "{question}{shown}: ").ok()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).ok()?;
+    let answer = answer.trim();
+    if answer.is_empty() { default.map(str::to_owned) } else { Some(answer.to_owned()) }
+}
+
+/// The server is started from other folders than this command.
+fn full(path: &Path) -> Result<PathBuf, Failure> {
+    absolute(path).map_err(|error| unwritable(path, &error))
+}
+
+fn make_folder(path: &Path) -> Result<(), Failure> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unwritable(path, &error))
+}
+
+fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|error| unwritable(path, &error))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let exit = if error.kind() == io::ErrorKind::PermissionDenied { Exit::Denied } else { Exit::Unavailable };
+    Failure::new(exit, format!("{} cannot be written: {error}", path.display()))
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "{} configuration  {}", self.output.tint(Tint::Good, "made"), self.config.display())?;
+        writeln!(out, "{} data directory {}", self.output.tint(Tint::Good, "made"), self.data_dir.display())?;
+        if let Some(key) = &self.new_key {
+            writeln!(out, "{} key            {}", self.output.tint(Tint::Good, "made"), key.display())?;
+            writeln!(out, "Keep a copy of the key apart from the data directory and from backups: without it both are lost.")?;
+        }
+        writeln!(out, "Next: `gatehouse serve`")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatehouse_base::config::{Sources, load};
+
+    #[test]
+    fn every_kind_of_key_place_makes_a_configuration_without_mistakes() {
+        let host: Host = "gatehouse.example.com".parse().expect("host");
+        for place in [
+            KeyPlace::File("/etc/gatehouse/\"odd\" \\name".into()),
+            KeyPlace::Environment("GATEHOUSE_KEY".into()),
+            KeyPlace::PassphraseFile("/run/secrets/passphrase".into()),
+        ] {
+            let text = text(&host, Path::new("/var/lib/gatehouse"), &place);
+            let loaded = load::<Config>(&Sources::text("gatehouse.toml", &text)).unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}"));
+            assert!(loaded.remarks.is_empty(), "a new installation opens nothing: {:?}", loaded.remarks);
+        }
+    }
+}
