@@ -8,6 +8,8 @@ mod revocation_list;
 
 pub use encode::EncoderError;
 pub(crate) use encode::with_dummy_signature;
+#[cfg(test)]
+pub(crate) use encode::{parameters, to_be_signed};
 pub use revocation_list::{CrlContent, CrlError};
 
 use crate::{
@@ -176,7 +178,12 @@ impl Issuer {
             return Err(IssueError::Hierarchy("a root is signed by its own key; another issuer makes an intermediate"));
         }
         self.check_key(&approved.key)?;
-        let window = self.window(&approved)?;
+        encode::signed_by(&self.expected(&approved, Serial::random(random))?, self.certificate(), &*self.signer)
+    }
+
+    /// What the finished bytes must say.
+    pub(crate) fn expected<'a>(&'a self, approved: &'a Approved, serial: Serial) -> Result<Expected<'a>, IssueError> {
+        let window = self.window(approved)?;
         let own = self.certificate();
         let issuing = IssuingCa {
             name: own.subject().der(),
@@ -185,14 +192,8 @@ impl Issuer {
             window: Some(window),
             cas_below: self.cas_below(),
         };
-        let expected = Expected {
-            not_before: approved.not_before.max(window.0),
-            not_after: approved.not_after.min(window.1),
-            serial: Serial::random(random),
-            approved: &approved,
-            issuing,
-        };
-        encode::signed_by(&expected, own, &*self.signer)
+        let (not_before, not_after) = (approved.not_before.max(window.0), approved.not_after.min(window.1));
+        Ok(Expected { not_before, not_after, serial, approved, issuing })
     }
 
     /// Makes a root: a certificate that its own key signs.

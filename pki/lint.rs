@@ -9,6 +9,8 @@ mod content;
 mod finding;
 mod purpose;
 mod tbs;
+#[cfg(test)]
+mod tests;
 
 pub use finding::{Finding, LintRule};
 

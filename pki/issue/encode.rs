@@ -138,6 +138,24 @@ fn examine_and_sign(expected: &Expected<'_>, to_be_signed: &[u8], signer: &dyn S
     if findings.is_empty() { Ok(signer.sign(to_be_signed)?) } else { Err(IssueError::Lint(findings)) }
 }
 
+/// The bytes that would be signed, for tests of the lint that show it others than those.
+#[cfg(test)]
+pub(crate) fn to_be_signed(parameters: &CertificateParams, subject: &PublicKey, issuer: &super::Issuer) -> Vec<u8> {
+    let seen = RefCell::new(Vec::new());
+    let sign = |to_be_signed: &[u8]| -> Result<Vec<u8>, EncoderError> {
+        seen.replace(to_be_signed.to_vec());
+        Ok(Vec::new())
+    };
+    let subject = PublicInfo::new(subject).expect("issued with");
+    let public = PublicInfo::new(issuer.certificate().public_key()).expect("issued with");
+    tapped(public, &sign, |tap| {
+        let issuer = rcgen::Issuer::from_ca_cert_der(&issuer.certificate().der().into(), tap)?;
+        parameters.signed_by(&subject, &issuer)
+    })
+    .expect("the encoder writes it");
+    seen.take()
+}
+
 /// Everything that the certificate says, in `rcgen`'s words.
 pub(crate) fn parameters(expected: &Expected<'_>) -> Result<CertificateParams, EncoderError> {
     let approved = expected.approved;
