@@ -138,6 +138,13 @@ impl KeyId {
     }
 }
 
+impl From<[u8; KeyId::LEN]> for KeyId {
+    /// An identifier that was kept in a record or stands in a certificate.
+    fn from(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// SHA-256 over the DER of a key or a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; Fingerprint::LEN]);

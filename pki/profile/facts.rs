@@ -65,6 +65,11 @@ impl Facts {
         Self { lifetime: Some(lifetime), ..self }
     }
 
+    /// How long the certificate is wanted, if that was said.
+    pub fn wanted_lifetime(&self) -> Option<Duration> {
+        self.lifetime
+    }
+
     /// Switches one of the profile's options on.
     pub fn option(mut self, name: &str) -> Self {
         self.options.insert(name.to_owned());
