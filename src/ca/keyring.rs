@@ -7,12 +7,13 @@
 use crate::{
     codec::{self, Bytes, CodecError},
     seal::{Binding, Envelope, Lock, LockError, StretchCost, Wrapping},
-    unlock::{PASSPHRASE_MIN, Unlock},
+    unlock::{Key as SecretKey, PASSPHRASE_MIN, Unlock},
 };
 use gatehouse_base::{Fault, Kind};
+use gatehouse_events::{KeySealer, SealError};
 use gatehouse_pki::{Fingerprint, KeyAlgorithm, PrivateKeyError, PublicKey, Signer, SignerError, SoftwareKey};
 use gatehouse_store::{Batch, CommitError, Key, Range, ReadError, Store, Table, Version};
-use gatehouse_types::{Random, UnixTime};
+use gatehouse_types::{Random, Secret, UnixTime};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
@@ -22,6 +23,9 @@ use std::{
 
 const KEYRING: Table = Table::new("ca-keyring");
 const LOCK: &[u8] = b"lock";
+
+const CONTENT: &[u8] = b"content";
+const CONTENT_BINDING: Binding<'_> = Binding { key_id: CONTENT, purpose: "content keys of events", version: ENTRY_VERSION };
 
 /// The form of an entry; authenticated together with it.
 const ENTRY_VERSION: u32 = 1;
@@ -51,6 +55,8 @@ pub struct Keyring {
 struct Opened {
     wrapping: Wrapping,
     lock_version: Version,
+    /// Seals the content keys of events. It is sealed itself, so that a rotation need not touch a million of those.
+    content: Arc<Wrapping>,
 }
 
 /// What is known of a key without opening it.
@@ -159,12 +165,15 @@ impl Keyring {
     pub async fn create(store: Store, unlock: &Unlock, cost: StretchCost, random: Arc<dyn Random>) -> Result<Self, KeyringError> {
         check_strength(unlock)?;
         let (lock, wrapping) = Lock::new(unlock, cost, &*random)?;
+        let content = SecretKey::generate(&*random);
+        let envelope = Envelope::seal(content.secret(), &wrapping, &CONTENT_BINDING, &*random);
         let batch = Batch::new().require_absent(KEYRING, LOCK).put(KEYRING, LOCK, codec::encode(&lock));
+        let batch = batch.put(KEYRING, CONTENT, codec::encode(&envelope));
         let commit = store.commit(batch).await.map_err(|error| match error {
             CommitError::Conflict { .. } => KeyringError::Exists,
             other => KeyringError::Commit(other),
         })?;
-        Ok(Self::opened(store, random, Opened { wrapping, lock_version: commit.version }))
+        Ok(Self::opened(store, random, Opened { wrapping, lock_version: commit.version, content: Arc::new(content.into()) }))
     }
 
     /// Opens the keyring. Nothing is decrypted before the key is known to be the right one.
@@ -174,7 +183,9 @@ impl Keyring {
     pub async fn open(store: Store, unlock: &Unlock, random: Arc<dyn Random>) -> Result<Self, KeyringError> {
         let (lock, lock_version) = read_lock(&store).await?;
         let wrapping = lock.open(unlock)?;
-        Ok(Self::opened(store, random, Opened { wrapping, lock_version }))
+        let (envelope, _) = read_content(&store).await?;
+        let content = envelope.open(&wrapping, &CONTENT_BINDING).ok().and_then(SecretKey::from_bytes).ok_or_else(damaged_content)?;
+        Ok(Self::opened(store, random, Opened { wrapping, lock_version, content: Arc::new(content.into()) }))
     }
 
     /// Whether there is a keyring, and then whether a passphrase opens it.
@@ -265,19 +276,6 @@ impl Keyring {
         }
     }
 
-    /// The private key in PKCS#8, for a TLS engine that signs itself. None for a key in a token.
-    ///
-    /// # Errors
-    /// As for [`Self::signer`].
-    pub async fn private_key(&self, key: &Fingerprint) -> Result<Option<SoftwareKey>, KeyringError> {
-        let row = self.store.get(KEYRING, key_of(key)).await?.ok_or(KeyringError::UnknownKey(*key))?;
-        let entry: Entry = codec::decode(&row.value)?;
-        let Custody::Sealed(envelope) = &entry.custody else { return Ok(None) };
-        let binding = Binding { key_id: key.as_bytes(), purpose: &entry.purpose, version: ENTRY_VERSION };
-        let pkcs8 = envelope.open(&self.current().wrapping, &binding).map_err(|_| KeyringError::DamagedEntry(*key))?;
-        SoftwareKey::from_pkcs8(pkcs8).map(Some).map_err(KeyringError::PrivateKey)
-    }
-
     /// Whether this public key is one of ours.
     ///
     /// # Errors
@@ -317,8 +315,17 @@ impl Keyring {
     pub async fn rotate(&self, new: &Unlock, cost: StretchCost) -> Result<usize, KeyringError> {
         check_strength(new)?;
         let old = self.current();
+        if read_lock(&self.store).await?.1 != old.lock_version {
+            return Err(KeyringError::ChangedMeanwhile);
+        }
         let (lock, wrapping) = Lock::new(new, cost, &*self.random)?;
-        let mut batch = Batch::new().require_version(KEYRING, LOCK, old.lock_version).put(KEYRING, LOCK, codec::encode(&lock));
+        let (content, content_version) = read_content(&self.store).await?;
+        let content = content.rewrap(&old.wrapping, &wrapping, &CONTENT_BINDING, &*self.random).map_err(|_| damaged_content())?;
+        let mut batch = Batch::new()
+            .require_version(KEYRING, LOCK, old.lock_version)
+            .put(KEYRING, LOCK, codec::encode(&lock))
+            .require_version(KEYRING, CONTENT, content_version)
+            .put(KEYRING, CONTENT, codec::encode(&content));
         let entries = self.entries().await?;
         for (key, version, entry) in &entries {
             let Custody::Sealed(envelope) = &entry.custody else { continue };
@@ -332,7 +339,7 @@ impl Keyring {
             CommitError::Conflict { .. } => KeyringError::ChangedMeanwhile,
             other => KeyringError::Commit(other),
         })?;
-        let opened = Arc::new(Opened { wrapping, lock_version: commit.version });
+        let opened = Arc::new(Opened { wrapping, lock_version: commit.version, content: old.content.clone() });
         *self.opened.write().unwrap_or_else(PoisonError::into_inner) = opened;
         Ok(entries.len())
     }
@@ -374,10 +381,33 @@ fn check_strength(unlock: &Unlock) -> Result<(), KeyringError> {
     }
 }
 
+async fn read_content(store: &Store) -> Result<(Envelope, Version), KeyringError> {
+    let row = store.get(KEYRING, CONTENT).await?.ok_or_else(damaged_content)?;
+    Ok((codec::decode(&row.value)?, row.version))
+}
+
+fn damaged_content() -> KeyringError {
+    KeyringError::Row("the key of content keys is missing or damaged".to_owned())
+}
+
 async fn read_lock(store: &Store) -> Result<(Lock, Version), KeyringError> {
     let row = store.get(KEYRING, LOCK).await?.ok_or(KeyringError::Missing)?;
     Ok((codec::decode(&row.value)?, row.version))
 }
+
+/// Content keys of events are sealed under one key of the keyring, for each subject differently.
+impl KeySealer for Keyring {
+    fn seal(&self, subject: &str, key: &Secret) -> Result<Vec<u8>, SealError> {
+        Ok(self.current().content.seal_bytes(CONTENT_PURPOSE, subject.as_bytes(), key, &*self.random))
+    }
+
+    fn unseal(&self, subject: &str, sealed: &[u8]) -> Result<Secret, SealError> {
+        let opened = self.current().content.open_bytes(CONTENT_PURPOSE, subject.as_bytes(), sealed);
+        opened.map_err(|damaged| SealError(Box::new(damaged)))
+    }
+}
+
+const CONTENT_PURPOSE: &str = "gatehouse content key 1";
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -439,7 +469,6 @@ mod tests {
     use super::*;
     use crate::unlock::Key as UnlockKey;
     use gatehouse_base::SystemRandom;
-    use gatehouse_types::Secret;
 
     const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
     const CHEAP: StretchCost = StretchCost { memory_kib: 19 * 1024, passes: 2, lanes: 1 };
@@ -507,6 +536,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_sealed_content_key_opens_for_its_subject_only_and_also_after_a_rotation() {
+        let (store, unlock, next) = (Store::memory().expect("a store"), key(), key());
+        let keyring = keyring(&store, &unlock).await;
+        let content = Secret::new(vec![5; 32]);
+        let sealed = KeySealer::seal(&keyring, "device/1", &content).expect("seals");
+        assert!(keyring.unseal("device/2", &sealed).is_err());
+        assert!(keyring.unseal("device/1", &sealed[1..]).is_err());
+        assert!(keyring.unseal("device/1", &sealed[..5]).is_err());
+        keyring.rotate(&next, CHEAP).await.expect("rotates");
+        let opened = open(&store, &next).await.expect("opens");
+        assert_eq!(opened.unseal("device/1", &sealed).expect("opens"), content);
+    }
+
+    #[tokio::test]
     async fn a_key_made_under_a_replaced_key_encryption_key_is_not_written() {
         let (store, unlock) = (Store::memory().expect("a store"), key());
         let keyring = keyring(&store, &unlock).await;
@@ -522,7 +565,7 @@ mod tests {
         add(&store, &one).await;
         let two = open(&store, &unlock).await.expect("opens");
         one.rotate(&first, CHEAP).await.expect("rotates");
-        assert!(matches!(two.rotate(&second, CHEAP).await, Err(KeyringError::ChangedMeanwhile | KeyringError::DamagedEntry(_))));
+        assert!(matches!(two.rotate(&second, CHEAP).await, Err(KeyringError::ChangedMeanwhile)));
         assert!(open(&store, &first).await.is_ok());
         assert!(open(&store, &second).await.is_err());
     }
@@ -569,7 +612,6 @@ mod tests {
         let fingerprint = new.signer.public_key().fingerprint();
         store.commit(new.batch).await.expect("commits");
         assert!(with.signer(&fingerprint).await.is_ok());
-        assert!(with.private_key(&fingerprint).await.expect("reads").is_none());
         let without = open(&store, &unlock).await.expect("opens");
         assert!(matches!(without.signer(&fingerprint).await, Err(KeyringError::NoToken { .. })));
         let other = open(&store, &unlock).await.expect("opens").with_tokens(token());

@@ -184,6 +184,18 @@ impl Wrapping {
         aead_key(&self.0, &[&codec::Bound::new(purpose).field(bound).done()])
     }
 
+    /// Seals a few bytes for one purpose and subject: nonce, then text.
+    pub(crate) fn seal_bytes(&self, purpose: &str, subject: &[u8], text: &Secret, random: &dyn Random) -> Vec<u8> {
+        let Sealed { nonce, text } = Sealed::seal(&self.cipher(purpose, subject), text.expose(), &[], random);
+        [&*nonce, &*text].concat()
+    }
+
+    /// The other way.
+    pub(crate) fn open_bytes(&self, purpose: &str, subject: &[u8], sealed: &[u8]) -> Result<Secret, Damaged> {
+        let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or(Damaged)?;
+        Sealed { nonce: nonce.to_vec().into(), text: text.to_vec().into() }.open(&self.cipher(purpose, subject), &[])
+    }
+
     fn data_keys(&self) -> LessSafeKey {
         self.cipher("gatehouse keyring wrap 1", &[])
     }

@@ -166,6 +166,11 @@ impl Key {
         (bytes.len() == KEY_LENGTH).then_some(Self(bytes))
     }
 
+    /// The bytes as a secret, for sealing the key itself.
+    pub(crate) fn secret(&self) -> &Secret {
+        &self.0
+    }
+
     /// The bytes, for deriving other keys.
     pub(crate) fn expose(&self) -> &[u8] {
         self.0.expose()
