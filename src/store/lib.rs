@@ -196,6 +196,9 @@ pub enum EngineName {
 }
 
 impl EngineName {
+    /// All engines.
+    pub const ALL: [Self; 2] = [Self::Sled, Self::Fjall];
+
     /// The name in configuration and on disk.
     pub const fn name(self) -> &'static str {
         match self {
@@ -209,7 +212,7 @@ impl FromStr for EngineName {
     type Err = &'static str;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        [Self::Sled, Self::Fjall].into_iter().find(|engine| engine.name() == name).ok_or("the engines are sled and fjall")
+        Self::ALL.into_iter().find(|engine| engine.name() == name).ok_or("the engines are sled and fjall")
     }
 }
 

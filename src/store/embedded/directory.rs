@@ -54,9 +54,12 @@ impl Directory {
         if path.join(FORMAT).exists() {
             check_format(path, engine)?;
         } else {
+            // A crash while the store was made may have left half of an engine's files, which none can open.
+            for engine in EngineName::ALL {
+                remove_directory(&path.join(engine.name())).map_err(io(engine.name()))?;
+            }
             let new = files.clone().create(true).truncate(true).open(path.join(WITNESS)).map_err(io(WITNESS))?;
             new.write_all_at(&[slot(0), slot(0)].concat(), 0).and_then(|()| new.sync_all()).map_err(io(WITNESS))?;
-            write_format(path, engine).map_err(io(FORMAT))?;
         }
         let witness = files.open(path.join(WITNESS)).map_err(io(WITNESS))?;
         Ok(Self { path: path.to_owned(), engine, witness, _lock: lock })
@@ -67,15 +70,21 @@ impl Directory {
         self.path.join(self.engine.name())
     }
 
-    /// Makes the names in the directory durable, and its own name.
-    pub(super) fn sync(&self) -> Result<(), OpenError> {
+    /// Makes the names in the directory durable, and its own name; then says that there is a store. The engine's own
+    /// files have to be durable by now.
+    pub(super) fn complete(&self) -> Result<(), OpenError> {
         let absolute = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         for path in [Some(absolute.as_path()), absolute.parent()].into_iter().flatten() {
             File::open(path)
                 .and_then(|directory| directory.sync_all())
                 .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
         }
-        Ok(())
+        let format = self.path.join(FORMAT);
+        if format.exists() {
+            Ok(())
+        } else {
+            write_format(&self.path, self.engine).map_err(|source| OpenError::Io { path: format, source })
+        }
     }
 
     /// Notes that callers are about to hear of this commit.
@@ -112,14 +121,23 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
+/// Whether there is anything that no store puts there. Without a witness an engine's folder is somebody else's.
 fn holds_other_files(path: &Path) -> io::Result<bool> {
+    let engines = if path.join(WITNESS).exists() { EngineName::ALL.as_slice() } else { &[] };
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
-        if ![LOCK, WITNESS, NEW_FORMAT].iter().any(|ours| name == *ours) {
+        if ![LOCK, WITNESS, NEW_FORMAT].into_iter().chain(engines.iter().map(|engine| engine.name())).any(|ours| name == *ours) {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+fn remove_directory(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
 }
 
 fn write_format(path: &Path, engine: EngineName) -> io::Result<()> {

@@ -88,7 +88,7 @@ impl Embedded {
             EngineName::Sled => Box::new(sled::Sled::open(&directory.engine_path(), config.cache_bytes)?),
             EngineName::Fjall => Box::new(fjall::Fjall::open(&directory.engine_path(), config.cache_bytes)?),
         };
-        directory.sync()?;
+        directory.complete()?;
         Self::start(engine, Some(directory), config)
     }
 

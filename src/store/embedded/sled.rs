@@ -28,6 +28,7 @@ pub(super) struct Sled {
 
 impl Sled {
     pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
+        discard_unfinished_snapshots(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
         let opened = guarded(|| {
             let db = sled::Config::new().path(path).flush_every_ms(None).cache_capacity(cache_bytes).open()?;
             let tree = db.open_tree("rows")?;
@@ -43,6 +44,9 @@ impl Sled {
         let log = File::open(&log_path).map_err(io(&log_path))?;
         let sled = Self { tree, db, log, blobs: path.join("blobs"), synced_blobs: Mutex::default() };
         sled.sync().map_err(io(path))?;
+        // Written once, when the store is made, and never synced by sled; without it nothing can be opened.
+        let settings = path.join("conf");
+        File::open(&settings).and_then(|file| file.sync_all()).map_err(io(&settings))?;
         File::open(path).and_then(|directory| directory.sync_all()).map_err(io(path))?;
         Ok(sled)
     }
@@ -92,12 +96,33 @@ impl Engine for Sled {
                 None => batch.remove(*key),
             }
         }
-        guarded(|| {
+        let written = guarded(|| {
             self.tree.apply_batch(batch)?;
-            self.db.flush()
-        })?;
-        self.sync().map_err(EngineError::new)
+            self.db.flush().map(drop)
+        });
+        let synced = written.and_then(|()| self.sync().map_err(EngineError::new));
+        if synced.is_err() {
+            // The last handle would flush when it is dropped: onto a log with a hole in it, after which sled cannot
+            // make sense of its own files. This handle is never dropped, so the files stay as they are now.
+            Box::leak(Box::new((self.db.clone(), self.tree.clone())));
+        }
+        synced
     }
+}
+
+/// Removes half-written snapshots of the index, which a crash may leave. sled would take one for a damaged snapshot;
+/// the log has it all.
+fn discard_unfinished_snapshots(path: &Path) -> io::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// sled answers some failures of the disk with a panic; to us they are failures like the others.
