@@ -79,6 +79,11 @@ impl<'a> Row<'a> {
     }
 }
 
+/// Whether the row is about the store itself, and so not in the sum over all rows.
+pub(crate) fn is_meta(key: &[u8]) -> bool {
+    key.starts_with(b"m")
+}
+
 /// Puts the seal around a value.
 pub(crate) fn seal(key: &[u8], version: Version, content: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(SEAL_BYTES + content.len());

@@ -16,13 +16,16 @@ use self::{committer::Job, directory::Directory, history::History, view::Embedde
 use crate::{
     Answer, Backend, Batch, Commit, CommitError, Config, EngineName, Entry, Head, Health, KeyedEntry, Metrics, OpenError, Position, Range,
     RawRow, ReadError, Record, Snapshot, Stream, Table, Version, View,
-    row::{self, State},
+    row::{self, State, Sum},
 };
 use std::{
     sync::{Arc, OnceLock, atomic::Ordering},
     thread::JoinHandle,
 };
 use tokio::sync::{mpsc, oneshot};
+
+/// How many rows are read at a time when all of them are.
+const CHECKED_AT_ONCE: usize = 1024;
 
 /// An ordered map of bytes with atomic durable writes. Only the committer thread writes.
 pub(crate) trait Engine: Send + Sync + 'static {
@@ -34,6 +37,12 @@ pub(crate) trait Engine: Send + Sync + 'static {
     /// Writes all rows (`None` deletes) or none, and returns when that is durable. After an error anything may
     /// be the case until the engine is opened again.
     fn write(&self, rows: &[(&[u8], Option<&[u8]>)]) -> Result<(), EngineError>;
+
+    /// Whether damaged files may make the engine open with rows that were replaced since, and say nothing. All rows
+    /// of such an engine are read and compared with their sum before the store is used.
+    fn may_open_older_rows(&self) -> bool {
+        false
+    }
 }
 
 /// What an engine said when it failed.
@@ -101,6 +110,9 @@ impl Embedded {
         let state = read_state(engine.as_ref())?;
         if let Some(directory) = &directory {
             directory.check_witness(state.sequence)?;
+        }
+        if engine.may_open_older_rows() {
+            check_rows(engine.as_ref(), &state)?;
         }
         let shared = Arc::new(Shared {
             engine,
@@ -207,6 +219,20 @@ fn read_state(engine: &dyn Engine) -> Result<State, OpenError> {
     State::decode(content).ok_or_else(damaged)
 }
 
+/// Reads all rows and compares them with the sum that was written with the last batch.
+fn check_rows(engine: &dyn Engine, state: &State) -> Result<(), OpenError> {
+    let (mut sum, mut from) = (Sum::default(), Vec::new());
+    loop {
+        let rows = engine.range(&from, &[0xff], false, CHECKED_AT_ONCE).map_err(|error| OpenError::Engine { reason: error.0 })?;
+        let Some((last, _)) = rows.last() else { break };
+        from = [last.as_slice(), &[0]].concat();
+        for (key, sealed) in rows.iter().filter(|(key, _)| !row::is_meta(key)) {
+            sum.add(key, sealed);
+        }
+    }
+    if sum == state.sum { Ok(()) } else { Err(OpenError::Damaged { what: "one row or more".to_owned() }) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{memory::Memory, *};
@@ -219,6 +245,7 @@ mod tests {
     #[derive(Clone, Default)]
     struct Faulty {
         memory: Arc<Memory>,
+        forgets: bool,
         fails: Arc<AtomicBool>,
         served_instead: Arc<Mutex<Option<RawRow>>>,
     }
@@ -241,10 +268,20 @@ mod tests {
             self.memory.write(rows)?;
             if self.fails.load(Ordering::SeqCst) { Err(EngineError("input/output error".to_owned())) } else { Ok(()) }
         }
+
+        fn may_open_older_rows(&self) -> bool {
+            self.forgets
+        }
+    }
+
+    impl Faulty {
+        fn reopen(&self) -> Result<Embedded, OpenError> {
+            Embedded::start(Box::new(self.clone()), None, &Config::new(""))
+        }
     }
 
     fn store(engine: &Faulty) -> Store {
-        Store::on(Embedded::start(Box::new(engine.clone()), None, &Config::new("")).expect("start"))
+        Store::on(engine.reopen().expect("start"))
     }
 
     #[tokio::test]
@@ -302,6 +339,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_engine_that_may_forget_is_not_opened_with_an_older_row() {
+        let engine = Faulty { forgets: true, ..Faulty::default() };
+        let first = store(&engine);
+        let k = row::value_key(A, b"k");
+        first.commit(Batch::new().put(A, "k", "1").append(&"log".parse().expect("name"), "1")).await.expect("commit");
+        let old = engine.memory.get(&k).expect("read").expect("there");
+        first.commit(Batch::new().put(A, "k", "2")).await.expect("commit");
+        drop(first);
+        drop(engine.reopen().expect("as it was left"));
+        engine.memory.write(&[(&k, Some(&old))]).expect("write");
+        assert!(matches!(engine.reopen().err(), Some(OpenError::Damaged { .. })));
+    }
+
+    #[tokio::test]
     async fn a_record_that_is_lost_or_forged_is_found_by_verification() {
         let engine = Faulty::default();
         let (store, log) = (store(&engine), "log".parse::<Stream>().expect("name"));
@@ -343,7 +394,6 @@ mod tests {
         first.backend.import(Vec::new(), false).await.expect("the first piece");
         assert_eq!(first.commit(Batch::new().put(A, "k", "v")).await, Err(CommitError::Importing));
         drop(first);
-        let reopened = Embedded::start(Box::new(engine), None, &Config::new(""));
-        assert!(matches!(reopened.err(), Some(OpenError::HalfImported)));
+        assert!(matches!(engine.reopen().err(), Some(OpenError::HalfImported)));
     }
 }

@@ -4,9 +4,13 @@
 //! it never syncs the files that large pages go to. So after every batch this engine syncs those files, their
 //! directory, and the log itself, in that order: what the log refers to is there before the log says so.
 //! Its background flush is off: it would write at times of its own, and nobody waits for it.
+//!
+//! When it opens a log with a damaged message in it, sled may go back to older rows without a word. So all rows are
+//! read once when the store is opened, and compared with what was written.
 
 use super::{Engine, EngineError};
 use crate::{OpenError, RawRow};
+use rustix::fs::{FlockOperation, flock};
 use std::{
     collections::BTreeSet,
     ffi::OsString,
@@ -14,16 +18,37 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+/// The fields are dropped in this order.
 pub(super) struct Sled {
     tree: sled::Tree,
     db: sled::Db,
-    /// The file that sled writes its log to, opened once more: a sync is about the file, not the descriptor.
-    log: File,
+    log: Log,
     blobs: PathBuf,
     synced_blobs: Mutex<BTreeSet<OsString>>,
+}
+
+/// The file that sled writes its log to, opened once more: a sync is about the file, not the descriptor.
+struct Log {
+    file: File,
+    /// sled's handles stay open for ever, and so does its lock on the file.
+    abandoned: AtomicBool,
+}
+
+impl Drop for Log {
+    /// sled's own threads may outlive its handles by a moment and hold its lock on this file so long. Without the
+    /// wait the store could not be opened again at once, and its files would still move.
+    fn drop(&mut self) {
+        if !self.abandoned.load(Ordering::Relaxed) {
+            // If the lock cannot be waited for, opening again may fail and can be repeated.
+            let _ = flock(&self.file, FlockOperation::LockExclusive);
+        }
+    }
 }
 
 impl Sled {
@@ -41,7 +66,7 @@ impl Sled {
             move |source| OpenError::Io { path, source }
         };
         let log_path = path.join("db");
-        let log = File::open(&log_path).map_err(io(&log_path))?;
+        let log = Log { file: File::open(&log_path).map_err(io(&log_path))?, abandoned: AtomicBool::new(false) };
         let sled = Self { tree, db, log, blobs: path.join("blobs"), synced_blobs: Mutex::default() };
         sled.sync().map_err(io(path))?;
         // Written once, when the store is made, and never synced by sled; without it nothing can be opened.
@@ -68,11 +93,15 @@ impl Sled {
             File::open(&self.blobs)?.sync_all()?;
         }
         *synced = found;
-        self.log.sync_data()
+        self.log.file.sync_data()
     }
 }
 
 impl Engine for Sled {
+    fn may_open_older_rows(&self) -> bool {
+        true
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
         guarded(|| Ok(self.tree.get(key)?.map(|value| value.to_vec())))
     }
@@ -104,6 +133,7 @@ impl Engine for Sled {
         if synced.is_err() {
             // The last handle would flush when it is dropped: onto a log with a hole in it, after which sled cannot
             // make sense of its own files. This handle is never dropped, so the files stay as they are now.
+            self.log.abandoned.store(true, Ordering::Relaxed);
             Box::leak(Box::new((self.db.clone(), self.tree.clone())));
         }
         synced
