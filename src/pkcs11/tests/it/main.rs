@@ -1,0 +1,4 @@
+//! Keys in SoftHSM, a token in software, each test with a token of its own.
+
+mod signing;
+mod softhsm;
