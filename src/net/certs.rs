@@ -4,9 +4,8 @@
 //! next handshake on and no connection notices. [`FileCertificates`] is the source for a chain and key that somebody
 //! else puts into files; custody implements the trait for certificates that we issue ourselves.
 
-use crate::Shutdown;
-use crate::metrics;
-use gatehouse_pki::Signer;
+use crate::files::{FromFiles, Loaded, read};
+use gatehouse_pki::{CertificateError, Signer};
 use gatehouse_types::Secret;
 use rustls::{
     SignatureAlgorithm, SignatureScheme,
@@ -15,17 +14,13 @@ use rustls::{
     sign::{CertifiedKey, SigningKey},
 };
 use std::{
-    fmt,
-    fs::{self, File},
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
+    fmt, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
-    time::Duration,
+    sync::Arc,
 };
 
 /// No chain or key file is longer.
-const MAX_FILE: u64 = 256 * 1024;
+pub(crate) const MAX_FILE: usize = 256 * 1024;
 
 /// No chain that we present is longer; peers with small buffers could not take it in.
 const MAX_CHAIN: usize = 8;
@@ -54,11 +49,13 @@ pub enum CredentialsError {
         #[source]
         source: io::Error,
     },
-    /// The file is longer than any chain or key.
-    #[error("{} is longer than {MAX_FILE} bytes", path.display())]
+    /// The file is longer than any of its kind.
+    #[error("{} is longer than {limit} bytes", path.display())]
     TooLong {
         /// The file.
         path: PathBuf,
+        /// The most that is read.
+        limit: usize,
     },
     /// There is no certificate, too many, or one that is no certificate.
     #[error("the chain is not one to {MAX_CHAIN} certificates in PEM form, the server's own first")]
@@ -69,6 +66,21 @@ pub enum CredentialsError {
     /// The key does not belong to the first certificate.
     #[error("the key does not belong to the first certificate of the chain")]
     Mismatch,
+    /// A file of anchors or a revocation list breaks a rule.
+    #[error("{} cannot be used", path.display())]
+    Anchors {
+        /// The file.
+        path: PathBuf,
+        /// The rule.
+        #[source]
+        source: CertificateError,
+    },
+    /// There is no anchor in the file.
+    #[error("{} holds no anchor", path.display())]
+    NoAnchor {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl gatehouse_base::Fault for CredentialsError {
@@ -83,6 +95,8 @@ impl gatehouse_base::Fault for CredentialsError {
             Self::Chain => "certificate-chain",
             Self::Key => "certificate-key",
             Self::Mismatch => "certificate-key-mismatch",
+            Self::Anchors { .. } => "client-anchors",
+            Self::NoAnchor { .. } => "client-anchors-empty",
         }
     }
 }
@@ -194,15 +208,8 @@ impl fmt::Debug for HiddenKey {
 /// A chain and a key in files, read again when they change.
 #[derive(Debug)]
 pub struct FileCertificates {
-    chain: PathBuf,
-    key: PathBuf,
-    current: RwLock<Arc<Credentials>>,
-    seen: Mutex<State>,
+    files: Loaded<Credentials>,
 }
-
-/// What the files looked like when they were read: device, inode, size and time of change of each. Follows links, which is
-/// how orchestrators and ACME clients replace files.
-type State = [(u64, u64, u64, i64, i64); 2];
 
 impl FileCertificates {
     /// Reads the files for the first time.
@@ -210,68 +217,28 @@ impl FileCertificates {
     /// # Errors
     /// They cannot be read or do not fit together.
     pub fn open(chain: &Path, key: &Path) -> Result<Self, CredentialsError> {
-        let seen = state(chain, key);
-        let current = RwLock::new(Arc::new(read(chain, key)?));
-        Ok(Self { chain: chain.to_owned(), key: key.to_owned(), current, seen: Mutex::new(seen) })
-    }
-
-    /// Reads the files again, whether they look changed or not.
-    ///
-    /// # Errors
-    /// They cannot be read or do not fit together: a half-finished exchange looks so too. What was in use stays so.
-    pub fn reload(&self) -> Result<(), CredentialsError> {
-        let now = state(&self.chain, &self.key);
-        let result = read(&self.chain, &self.key);
-        // What failed is looked at again when it changes once more.
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
-        let label = if result.is_ok() { "changed" } else { "failed" };
-        ::metrics::counter!(metrics::RELOADS, "result" => label).increment(1);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(result?);
-        Ok(())
-    }
-
-    /// Looks at the files at this interval, and reads them when they changed. Returns when draining begins.
-    pub async fn watch(&self, interval: Duration, shutdown: Shutdown) {
-        let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = shutdown.draining() => return,
-            }
-            if state(&self.chain, &self.key) != *self.seen.lock().unwrap_or_else(PoisonError::into_inner) {
-                match self.reload() {
-                    Ok(()) => tracing::info!(chain = %self.chain.display(), "the certificate changed, new handshakes use it"),
-                    Err(error) => tracing::error!(chain = %self.chain.display(), %error, "the changed certificate cannot be used"),
-                }
-            }
-        }
+        Ok(Self { files: Loaded::open(vec![chain.to_owned(), key.to_owned()], from_files)? })
     }
 }
 
 impl CertificateSource for FileCertificates {
     fn current(&self) -> Option<Arc<Credentials>> {
-        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(self.files.current())
     }
 }
 
-fn state(chain: &Path, key: &Path) -> State {
-    [chain, key].map(|path| fs::metadata(path).map(|m| (m.dev(), m.ino(), m.size(), m.ctime(), m.ctime_nsec())).unwrap_or_default())
-}
-
-fn read(chain: &Path, key: &Path) -> Result<Credentials, CredentialsError> {
-    let key = Secret::new(read_file(key)?);
-    Credentials::from_pem(&read_file(chain)?, &key)
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, CredentialsError> {
-    let failed = |source| CredentialsError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    // Growing a vector leaves copies of a key behind; one of the right size is not moved.
-    let mut bytes = Vec::with_capacity(usize::try_from(MAX_FILE).unwrap_or_default() + 1);
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(CredentialsError::TooLong { path: path.to_owned() });
+impl FromFiles for FileCertificates {
+    fn changed(&self) -> bool {
+        self.files.changed()
     }
-    Ok(bytes)
+
+    fn reload(&self) -> Result<(), CredentialsError> {
+        self.files.reload()
+    }
+}
+
+fn from_files(paths: &[PathBuf]) -> Result<Credentials, CredentialsError> {
+    let [chain, key] = paths else { return Err(CredentialsError::Chain) };
+    let key = Secret::new(read(key, MAX_FILE)?);
+    Credentials::from_pem(&read(chain, MAX_FILE)?, &key)
 }

@@ -4,7 +4,8 @@
 //! [`Service`], which a door implements (`gatehouse-http` does). A connection passes the [`Gate`], which counts them in
 //! total and for each peer network, finishes its handshake within a time limit, and arrives at the service as a
 //! [`Connection`]: bytes, a [`Peer`], and the [`Shutdown`] signal that tells it when to finish. Certificates come from a
-//! [`CertificateSource`] that is asked in every handshake, so that they change under a running listener.
+//! [`CertificateSource`] that is asked in every handshake, so that they change under a running listener. Where clients have
+//! to present a chain, a [`ClientJudge`] sees it inside the handshake, and the service gets what `gatehouse-pki` found.
 //!
 //! Stopping has two steps. When draining begins, the loop takes what the kernel has accepted for it, closes its
 //! socket, and waits for the services to finish; when everything has to stop, it drops them.
@@ -13,7 +14,9 @@
 //! itself: `gatehouse-pki` is the only judge.
 
 mod certs;
+mod clients;
 mod config;
+mod files;
 mod gate;
 mod listener;
 mod metrics;
@@ -23,7 +26,9 @@ mod stream;
 mod tls;
 
 pub use certs::{CertificateSource, Credentials, CredentialsError, FileCertificates};
+pub use clients::{ClientJudge, FileClients};
 pub use config::Config;
+pub use files::{FromFiles, watch};
 pub use gate::{Gate, Refused};
 pub use listener::{BindError, Connection, Listener, Service};
 pub use metrics::METRICS;

@@ -1,22 +1,29 @@
 //! Who is at the other end of a connection.
 
-use std::net::SocketAddr;
+use gatehouse_pki::VerifiedChain;
+use std::{net::SocketAddr, sync::Arc};
 
 /// The other end of a connection, as far as its handshake has shown it.
 #[derive(Clone, Debug)]
 pub struct Peer {
     address: SocketAddr,
     alpn: Option<Vec<u8>>,
+    chain: Option<Arc<VerifiedChain>>,
 }
 
 impl Peer {
     /// A peer that has shown nothing but its address.
     pub(crate) fn unproven(address: SocketAddr) -> Self {
-        Self { address, alpn: None }
+        Self { address, alpn: None, chain: None }
     }
 
     pub(crate) fn speaking(mut self, alpn: Option<&[u8]>) -> Self {
         self.alpn = alpn.map(<[u8]>::to_vec);
+        self
+    }
+
+    pub(crate) fn proven(mut self, chain: Option<Arc<VerifiedChain>>) -> Self {
+        self.chain = chain;
         self
     }
 
@@ -28,5 +35,10 @@ impl Peer {
     /// The protocol that both ends agreed on in the handshake (RFC 7301).
     pub fn alpn(&self) -> Option<&[u8]> {
         self.alpn.as_deref()
+    }
+
+    /// The chain that it presented, if this listener asks for one. It was good when the connection began.
+    pub fn chain(&self) -> Option<&Arc<VerifiedChain>> {
+        self.chain.as_ref()
     }
 }

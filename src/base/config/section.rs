@@ -125,6 +125,11 @@ impl<'a> Section<'a> {
         self.optional::<PathBuf>(key).map(|path| self.sources.folder.join(path))
     }
 
+    /// A list of paths, empty when it is left out. Relative ones start at the folder of the file.
+    pub fn paths(&mut self, key: &str) -> Vec<PathBuf> {
+        self.or::<Vec<PathBuf>>(key, Vec::new()).into_iter().map(|path| self.sources.folder.join(path)).collect()
+    }
+
     /// A secret that may be left out: the content of the file that `<key>_file` names, or the variable for the key.
     /// It may not stand in the configuration itself, which is copied, shown and kept in repositories.
     pub fn secret(&mut self, key: &str) -> Option<Secret> {

@@ -1,7 +1,10 @@
 //! Listeners: what stands in the configuration, and the bound sockets that come of it.
 
-use gatehouse_base::config::{Choice, Configure, Section};
-use gatehouse_net::{BindError, CertificateSource, CredentialsError, FileCertificates, Listener, Tls};
+use gatehouse_base::{
+    Clock,
+    config::{Choice, Configure, Section},
+};
+use gatehouse_net::{BindError, CredentialsError, FileCertificates, FileClients, FromFiles, Listener, Tls};
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
@@ -20,6 +23,8 @@ pub struct Config {
     pub role: Role,
     /// The certificate that an `https` listener presents.
     pub certificate: Option<CertificateFiles>,
+    /// Who may come in to an `https` listener. Without it everybody may, and no client is asked for a certificate.
+    pub clients: Option<ClientFiles>,
 }
 
 /// What a listener serves.
@@ -54,10 +59,20 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
+/// Anchors and revocation lists for clients, in files that are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// The anchors in PEM: key `client_anchors`. Only clients whose chain leads to one of them come in.
+    pub anchors: PathBuf,
+    /// Revocation lists in PEM, a file each: key `client_crls`. When there are any, each certificate of a client's
+    /// chain must be covered by a current one.
+    pub revocation_lists: Vec<PathBuf>,
+}
+
 impl Config {
     /// What is listened on when no listener is configured.
     pub fn defaults() -> BTreeMap<String, Self> {
-        let loopback = |port, role| Self { address: (Ipv4Addr::LOCALHOST, port).into(), role, certificate: None };
+        let loopback = |port, role| Self { address: (Ipv4Addr::LOCALHOST, port).into(), role, certificate: None, clients: None };
         [("public".to_owned(), loopback(8080, Role::Http)), ("metrics".to_owned(), loopback(9464, Role::Metrics))].into()
     }
 }
@@ -80,6 +95,12 @@ impl Configure for Config {
                 None
             }
         };
+        let anchors = from.path("client_anchors");
+        let revocation_lists = from.paths("client_crls");
+        if anchors.is_none() && !revocation_lists.is_empty() {
+            from.refuse("client_crls", "is not used without `client_anchors`");
+        }
+        let clients = anchors.map(|anchors| ClientFiles { anchors, revocation_lists });
         let (address, role) = (address?, role?);
         match role {
             Role::Https if !from.mentions("certificate") => {
@@ -88,10 +109,13 @@ impl Configure for Config {
             Role::Http | Role::Metrics if certificate.is_some() => {
                 from.refuse("certificate", "is not used here: only an https listener presents one");
             }
+            Role::Http | Role::Metrics if clients.is_some() => {
+                from.refuse("client_anchors", "is not used here: only an https listener sees a client's certificate");
+            }
             _ => {}
         }
         remark_on_reach(from, address, role);
-        Some(Self { address, role, certificate })
+        Some(Self { address, role, certificate, clients })
     }
 }
 
@@ -152,22 +176,29 @@ pub(super) struct Bound {
     pub(super) listener: Listener,
     pub(super) role: Role,
     /// The files to watch.
-    pub(super) files: Option<Arc<FileCertificates>>,
+    pub(super) files: Vec<Arc<dyn FromFiles>>,
 }
 
 /// Reads certificates and binds sockets.
-pub(super) fn bind(listeners: &BTreeMap<String, Config>) -> Result<Vec<Bound>, ListenError> {
-    listeners.iter().map(|(name, config)| bind_one(name, config)).collect()
+pub(super) fn bind(listeners: &BTreeMap<String, Config>, clock: &Arc<dyn Clock>) -> Result<Vec<Bound>, ListenError> {
+    listeners.iter().map(|(name, config)| bind_one(name, config, clock)).collect()
 }
 
-fn bind_one(name: &str, config: &Config) -> Result<Bound, ListenError> {
-    let files = match &config.certificate {
-        Some(files) => {
-            let opened = FileCertificates::open(&files.chain, &files.key);
-            Some(Arc::new(opened.map_err(|source| ListenError::Certificate { listener: name.to_owned(), source })?))
-        }
-        None => None,
-    };
-    let tls = files.as_ref().map(|files| Tls::new(Arc::clone(files) as Arc<dyn CertificateSource>, ALPN_HTTP));
+fn bind_one(name: &str, config: &Config, clock: &Arc<dyn Clock>) -> Result<Bound, ListenError> {
+    let unusable = |source| ListenError::Certificate { listener: name.to_owned(), source };
+    let mut files: Vec<Arc<dyn FromFiles>> = Vec::new();
+    let mut tls = None;
+    if let Some(certificate) = &config.certificate {
+        let source = Arc::new(FileCertificates::open(&certificate.chain, &certificate.key).map_err(unusable)?);
+        files.push(Arc::clone(&source) as Arc<dyn FromFiles>);
+        tls = Some(match &config.clients {
+            None => Tls::new(source, ALPN_HTTP),
+            Some(clients) => {
+                let judge = Arc::new(FileClients::open(&clients.anchors, &clients.revocation_lists).map_err(unusable)?);
+                files.push(Arc::clone(&judge) as Arc<dyn FromFiles>);
+                Tls::with_clients(source, ALPN_HTTP, judge, Arc::clone(clock))
+            }
+        });
+    }
     Ok(Bound { listener: Listener::bind(name, config.address, tls)?, role: config.role, files })
 }

@@ -15,7 +15,7 @@ mod signals;
 mod tasks;
 
 pub use config::{Config, KeyEncryption};
-pub use listen::{CertificateFiles, Config as ListenerConfig, ListenError, Role};
+pub use listen::{CertificateFiles, ClientFiles, Config as ListenerConfig, ListenError, Role};
 pub use metrics::METRICS;
 pub use requests::{LogLevel, Reload, Status, StatusReport, Stop};
 pub use signals::{Signal, Signals};
@@ -24,7 +24,7 @@ pub use tasks::TaskFailed;
 use control::{ControlError, ControlSocket};
 use gatehouse_base::{Clock, Fault, Kind, SystemClock, SystemRandom, telemetry::Telemetry};
 use gatehouse_http::{Readiness, Routes, Server, health};
-use gatehouse_net::{FileCertificates, Gate, Shutdown};
+use gatehouse_net::{FromFiles, Gate, Shutdown, watch};
 use gatehouse_store::{Health, Store};
 use listen::Bound;
 use notify::{Notifier, State};
@@ -127,7 +127,8 @@ impl App {
         // First of all: it tells whether another server holds everything else.
         let control = ControlSocket::bind(&config.control_socket)?;
         let store = Store::open(&config.store).await.map_err(BuildError::Store)?;
-        let listeners = listen::bind(&config.listeners)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let listeners = listen::bind(&config.listeners, &clock)?;
         let gate = Gate::new(config.net.clone());
         Ok(Self { telemetry, store, listeners, control, gate, notifier: Notifier::from_environment(), config })
     }
@@ -146,13 +147,10 @@ impl App {
         let (orders, incoming) = mpsc::channel(4);
         let mut doors = Tasks::default();
         let mut helpers = Tasks::default();
-        let files: Vec<_> = listeners.iter().filter_map(|bound| bound.files.clone()).collect();
+        let files: Vec<_> = listeners.iter().flat_map(|bound| bound.files.iter().cloned()).collect();
         for Bound { listener, role, files } in listeners {
-            if let Some(files) = files {
-                let shutdown = shutdown.clone();
-                helpers.start(format!("certificates of {}", listener.name()), async move {
-                    files.watch(WATCH_INTERVAL, shutdown).await;
-                });
+            for files in files {
+                helpers.start(format!("files of {}", listener.name()), watch(files, WATCH_INTERVAL, shutdown.clone()));
             }
             let server = Server::new(routes(role, &readiness, telemetry), config.http.clone(), Arc::new(SystemRandom));
             info!(listener = listener.name(), address = %listener.address(), "listening");
@@ -286,14 +284,14 @@ impl Running {
 #[derive(Debug)]
 struct Reloader {
     file: Option<PathBuf>,
-    files: Vec<Arc<FileCertificates>>,
+    files: Vec<Arc<dyn FromFiles>>,
     telemetry: &'static Telemetry,
 }
 
 impl Reloader {
     /// Reads certificates and the log level again. What cannot be read stays as it is, and is named.
     fn reload(&self) -> Vec<String> {
-        let mut problems: Vec<String> = self.files.iter().filter_map(|files| files.reload().err()).map(|e| e.to_string()).collect();
+        let mut problems: Vec<String> = self.files.iter().filter_map(|files| files.reload().err()).map(|error| error.to_string()).collect();
         if let Some(file) = &self.file {
             match Config::load(file) {
                 Ok(loaded) => self.telemetry.set_level(&loaded.config.log.level),
