@@ -4,6 +4,7 @@
 //! * [`Postgres`], [`Nats`] and [`openssl`] start real services and tools in temporary directories, on ports that
 //!   were free, and take them away again. [`require_tool`] skips with a printed reason what a developer's machine
 //!   lacks and fails in continuous integration.
+//! * [`server`] starts the product itself, on ports that the system chooses.
 //! * [`process`] starts children that die with the test.
 //! * [`faults`] holds the store to its promise under power loss, killing, full and failing disks and flipped bits.
 //!
@@ -14,6 +15,7 @@ mod nats;
 mod openssl;
 mod postgres;
 pub mod process;
+pub mod server;
 mod tools;
 
 pub use nats::Nats;

@@ -1,3 +1,10 @@
 //! The product driven from outside, and the rules that hold for the tree as a whole.
 
+mod command_line;
+mod documents;
+mod drain;
+mod https;
 mod layers;
+mod limits;
+mod rotation;
+mod support;

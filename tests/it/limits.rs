@@ -1,0 +1,114 @@
+//! Peers that want too much: each limit is reached, and the server stays well.
+
+use crate::support::{HTTPS, PLAIN, curl, start, start_https, text};
+use gatehouse_testkit::{
+    process::poll_until,
+    server::{PATIENCE, Server},
+};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+};
+
+#[test]
+fn a_head_that_never_ends_is_cut_off_at_its_time_limit() {
+    let server = start(&format!("[http]\nheader_timeout = \"1s\"\n{PLAIN}"));
+    let mut slow = connect(server.address("public"));
+    slow.write_all(b"GET /health HTTP/1.1\r\nhost: local").expect("sent");
+    // Nothing more is sent; the end comes from the server.
+    let said = read_to_end(&mut slow);
+    assert!(said.is_empty() || said.starts_with("HTTP/1.1 408"), "{said}");
+    still_well(&server);
+}
+
+#[test]
+fn a_silent_connection_is_closed_at_its_time_limit() {
+    let server = start(&format!("[http]\nheader_timeout = \"1s\"\nidle_timeout = \"1s\"\n{PLAIN}"));
+    assert_eq!(read_to_end(&mut connect(server.address("public"))), "");
+    still_well(&server);
+}
+
+#[test]
+fn a_handshake_that_never_ends_is_cut_off_at_its_time_limit() {
+    let (server, _authority) = start_https(&format!("[net]\nhandshake_timeout = \"200ms\"\n{HTTPS}{PLAIN}"));
+    let mut silent = connect(server.address("api"));
+    let mut half = connect(server.address("api"));
+    // The start of a ClientHello record that promises 512 bytes.
+    half.write_all(b"\x16\x03\x01\x02\x00\x01").expect("sent");
+    assert_eq!(read_to_end(&mut silent), "");
+    read_to_end(&mut half);
+    assert_metric(&server, "gatehouse_net_handshake_failures_total{listener=\"api\",reason=\"timeout\"} 2");
+}
+
+#[test]
+fn a_head_that_is_too_large_is_refused_and_not_collected() {
+    let server = start(PLAIN);
+    let mut bomb = connect(server.address("public"));
+    bomb.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-bomb: ").expect("sent");
+    let piece = [b'a'; 16 * 1024];
+    // At most 16 MiB; the server has closed long before.
+    let sent = (0..1024).take_while(|_| bomb.write_all(&piece).is_ok()).count() * piece.len();
+    assert!(sent < 8 << 20, "{sent} bytes were taken");
+    still_well(&server);
+
+    let many: String = (0..200).map(|i| format!("x-{i}: 1\r\n")).collect();
+    let mut many_fields = connect(server.address("public"));
+    write!(many_fields, "GET /health HTTP/1.1\r\nhost: localhost\r\n{many}\r\n").expect("sent");
+    let said = read_to_end(&mut many_fields);
+    assert!(said.starts_with("HTTP/1.1 431"), "{said}");
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
+    let server = start(PLAIN);
+    let mut stream = connect(server.address("public"));
+    write!(stream, "POST /health HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999999\r\n\r\n").expect("sent");
+    let said = read_to_end(&mut stream);
+    assert!(said.starts_with("HTTP/1.1 413") && said.contains("\"code\":\"body-too-large\""), "{said}");
+}
+
+#[test]
+fn one_peer_cannot_have_more_connections_than_its_share() {
+    let server = start(&format!("[net]\nconnections_per_peer = 3\n{PLAIN}"));
+    let held: Vec<_> = (0..3).map(|_| connect(server.address("public"))).collect();
+    // All of them are inside before the next one comes.
+    let inside = poll_until(PATIENCE, || server.command(&["--json", "status"]).contains("\"connections\":3").then_some(()));
+    assert!(inside.is_some());
+    assert_eq!(read_to_end(&mut connect(server.address("public"))), "");
+    drop(held);
+    let again = poll_until(PATIENCE, || server.command(&["--json", "status"]).contains("\"connections\":0").then_some(()));
+    assert!(again.is_some(), "places are free again");
+    still_well(&server);
+    assert_metric(&server, "gatehouse_net_refused_total{listener=\"public\",reason=\"peer\"} 1");
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
+    stream
+}
+
+/// Everything up to the end of the connection, which must come.
+fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("the connection was not closed: {error}"),
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn still_well(server: &Server) {
+    let mut stream = connect(server.address("metrics"));
+    write!(stream, "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").expect("sent");
+    let said = read_to_end(&mut stream);
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+}
+
+fn assert_metric(server: &Server, line: &str) {
+    let Some(output) = curl(&[&format!("http://{}/metrics", server.address("metrics"))]) else { return };
+    let shown = text(&output);
+    assert!(shown.lines().any(|shown| shown == line), "{line} is not in {shown}");
+}
