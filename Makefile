@@ -11,10 +11,11 @@ test: ## run every test that proves something in minutes
 	cargo test --workspace --locked --lib --bins --tests --examples
 	cargo test --workspace --locked --doc
 
-lint: ## formatting, clippy, licences and sources, documentation, shell scripts
+lint: ## formatting, clippy, licences and sources, documentation, shell scripts, service and container files
 	@packaging/need lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	PATH="$$PWD/target/tools/bin:$$PATH" cargo deny --locked --log-level error check licenses bans sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
-	shellcheck packaging/need .ci/run
+	shellcheck .ci/run packaging/need packaging/lint
+	@packaging/lint

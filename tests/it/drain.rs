@@ -59,6 +59,8 @@ fn a_thousand_busy_connections_lose_no_request_when_the_server_is_told_to_stop()
 #[test]
 fn a_draining_server_is_not_ready_and_still_answers_who_is_connected() {
     let server = start(&format!("[http]\ndrain_idle = \"60s\"\n{PLAIN}"));
+    // This one stays idle and keeps the server draining.
+    let _idle = TcpStream::connect(server.address("public")).expect("connected");
     let mut connected = TcpStream::connect(server.address("metrics")).expect("connected");
     assert!(ask(&mut connected, "/ready").starts_with("HTTP/1.1 200"));
     server.terminate().expect("signalled");
@@ -66,6 +68,9 @@ fn a_draining_server_is_not_ready_and_still_answers_who_is_connected() {
     let answer = ask(&mut connected, "/ready");
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    let status = server.installation().run(&["status", "--ready"]).expect("runs");
+    assert_eq!(status.status.code(), Some(8));
+    assert!(String::from_utf8_lossy(&status.stdout).contains("not ready: accepting: draining"));
     assert!(TcpStream::connect(server.address("metrics")).is_err(), "nobody new is accepted");
 }
 

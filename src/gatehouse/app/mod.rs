@@ -163,6 +163,7 @@ impl App {
             gate: Arc::clone(&gate),
             telemetry,
             reloader: Arc::clone(&reloader),
+            readiness,
             shutdown: shutdown.clone(),
             orders,
         });

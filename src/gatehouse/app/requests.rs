@@ -8,6 +8,7 @@ use gatehouse_base::{
     Clock, Kind, SystemClock,
     telemetry::{Filter, Telemetry},
 };
+use gatehouse_http::Readiness;
 use gatehouse_net::{Gate, Shutdown};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -28,6 +29,8 @@ pub struct StatusReport {
     pub uptime_seconds: u64,
     /// Whether it accepts nothing new any more.
     pub draining: bool,
+    /// The parts that have to work, with what is wrong with each that does not.
+    pub checks: BTreeMap<String, Option<String>>,
     /// Connections that are open.
     pub connections: usize,
     /// What is logged.
@@ -43,6 +46,13 @@ pub struct ListenerReport {
     pub address: SocketAddr,
     /// What it serves.
     pub role: String,
+}
+
+impl StatusReport {
+    /// Whether the server should be sent work: the same answer as `/ready` gives.
+    pub fn is_ready(&self) -> bool {
+        self.checks.values().all(Option::is_none)
+    }
 }
 
 impl Request for Status {
@@ -98,6 +108,7 @@ pub(super) struct Server {
     pub(super) gate: Arc<Gate>,
     pub(super) telemetry: &'static Telemetry,
     pub(super) reloader: Arc<Reloader>,
+    pub(super) readiness: Arc<dyn Readiness>,
     pub(super) shutdown: Shutdown,
     pub(super) orders: mpsc::Sender<Order>,
 }
@@ -127,6 +138,7 @@ impl Server {
             pid: std::process::id(),
             uptime_seconds: SystemClock.elapsed().saturating_sub(self.started).as_secs(),
             draining: self.shutdown.is_draining(),
+            checks: self.readiness.checks().into_iter().map(|(name, result)| (name.to_owned(), result.err())).collect(),
             connections: self.gate.connections(),
             log_level: self.telemetry.level().to_string(),
             listeners: listeners.collect(),
