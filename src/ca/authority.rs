@@ -13,6 +13,8 @@ use crate::{
     hierarchy::Hierarchy,
     keyring::Keyring,
     record::{CertificateId, Record},
+    seal::StretchCost,
+    unlock::Unlock,
 };
 use gatehouse_base::Clock;
 use gatehouse_events::{Events, Record as _};
@@ -118,6 +120,18 @@ impl Authority {
     /// The keyring that the authority signs with.
     pub fn keyring(&self) -> &Keyring {
         &self.0.keyring
+    }
+
+    /// Changes the key-encryption key; see [`Keyring::rotate`]. Answers how many keys were wrapped anew.
+    ///
+    /// # Errors
+    /// When the new passphrase is too short, an entry is damaged, or the store fails. Nothing is changed then.
+    pub async fn rotate_key_encryption_key(&self, new: &Unlock, cost: StretchCost) -> Result<usize, StateError> {
+        let at = self.now();
+        let told = Batch::new().record(&[&event::stream()], &Fact::KeyEncryptionKeyRotated, at)?;
+        let keys = self.0.keyring.rotate(new, cost, told).await?;
+        self.guard().committed(at);
+        Ok(keys)
     }
 
     /// The record of a certificate.

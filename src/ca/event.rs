@@ -84,10 +84,7 @@ pub enum Fact {
         by: String,
     },
     /// The key-encryption key was changed.
-    KeyEncryptionKeyRotated {
-        /// How many keys were wrapped anew.
-        keys: u64,
-    },
+    KeyEncryptionKeyRotated,
     /// The data came from a backup.
     EpochBegun {
         /// Counted from 1 for the first restore.

@@ -72,7 +72,7 @@ pub(crate) struct Ca {
 }
 
 /// What is shown of an authority.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CaInfo {
     /// Its name.
     pub id: CaId,

@@ -60,7 +60,7 @@ struct Opened {
 }
 
 /// What is known of a key without opening it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyInfo {
     /// SHA-256 of the public key, in hexadecimal.
     pub fingerprint: String,
@@ -307,12 +307,12 @@ impl Keyring {
         Batch::new().delete(KEYRING, key_of(key))
     }
 
-    /// Changes the key-encryption key: wraps every data key anew, in one batch. Afterwards the old one opens
+    /// Changes the key-encryption key: wraps every data key anew, in one batch with what the caller adds. Afterwards the old one opens
     /// nothing, and copies of the data directory made before still open with it only.
     ///
     /// # Errors
     /// When an entry is damaged, somebody else rotated meanwhile, or the store fails. Nothing is changed then.
-    pub async fn rotate(&self, new: &Unlock, cost: StretchCost) -> Result<usize, KeyringError> {
+    pub async fn rotate(&self, new: &Unlock, cost: StretchCost, also: Batch) -> Result<usize, KeyringError> {
         check_strength(new)?;
         let old = self.current();
         if read_lock(&self.store).await?.1 != old.lock_version {
@@ -321,7 +321,7 @@ impl Keyring {
         let (lock, wrapping) = Lock::new(new, cost, &*self.random)?;
         let (content, content_version) = read_content(&self.store).await?;
         let content = content.rewrap(&old.wrapping, &wrapping, &CONTENT_BINDING, &*self.random).map_err(|_| damaged_content())?;
-        let mut batch = Batch::new()
+        let mut batch = also
             .require_version(KEYRING, LOCK, old.lock_version)
             .put(KEYRING, LOCK, codec::encode(&lock))
             .require_version(KEYRING, CONTENT, content_version)
@@ -518,7 +518,7 @@ mod tests {
             (Store::memory().expect("a store"), key(), Unlock::Passphrase(Secret::from("four random words".to_owned())));
         let before = keyring(&store, &old).await;
         let fingerprint = add(&store, &before).await;
-        assert_eq!(before.rotate(&new, CHEAP).await.expect("rotates"), 1);
+        assert_eq!(before.rotate(&new, CHEAP, Batch::new()).await.expect("rotates"), 1);
         assert!(matches!(open(&store, &old).await, Err(KeyringError::Lock(LockError::WantsPassphrase))));
         let opened = open(&store, &new).await.expect("opens");
         assert!(opened.signer(&fingerprint).await.is_ok());
@@ -530,7 +530,7 @@ mod tests {
     #[tokio::test]
     async fn the_old_key_is_refused_after_a_rotation_from_key_to_key() {
         let (store, old, new) = (Store::memory().expect("a store"), key(), key());
-        keyring(&store, &old).await.rotate(&new, CHEAP).await.expect("rotates");
+        keyring(&store, &old).await.rotate(&new, CHEAP, Batch::new()).await.expect("rotates");
         assert!(matches!(open(&store, &old).await, Err(KeyringError::Lock(LockError::WrongKey))));
         assert!(open(&store, &new).await.is_ok());
     }
@@ -544,7 +544,7 @@ mod tests {
         assert!(keyring.unseal("device/2", &sealed).is_err());
         assert!(keyring.unseal("device/1", &sealed[1..]).is_err());
         assert!(keyring.unseal("device/1", &sealed[..5]).is_err());
-        keyring.rotate(&next, CHEAP).await.expect("rotates");
+        keyring.rotate(&next, CHEAP, Batch::new()).await.expect("rotates");
         let opened = open(&store, &next).await.expect("opens");
         assert_eq!(opened.unseal("device/1", &sealed).expect("opens"), content);
     }
@@ -554,7 +554,7 @@ mod tests {
         let (store, unlock) = (Store::memory().expect("a store"), key());
         let keyring = keyring(&store, &unlock).await;
         let late = keyring.generate("service.1", KeyAlgorithm::P256, NOW).expect("a key");
-        keyring.rotate(&key(), CHEAP).await.expect("rotates");
+        keyring.rotate(&key(), CHEAP, Batch::new()).await.expect("rotates");
         assert!(matches!(store.commit(late.batch).await, Err(CommitError::Conflict { .. })));
     }
 
@@ -564,8 +564,8 @@ mod tests {
         let one = keyring(&store, &unlock).await;
         add(&store, &one).await;
         let two = open(&store, &unlock).await.expect("opens");
-        one.rotate(&first, CHEAP).await.expect("rotates");
-        assert!(matches!(two.rotate(&second, CHEAP).await, Err(KeyringError::ChangedMeanwhile)));
+        one.rotate(&first, CHEAP, Batch::new()).await.expect("rotates");
+        assert!(matches!(two.rotate(&second, CHEAP, Batch::new()).await, Err(KeyringError::ChangedMeanwhile)));
         assert!(open(&store, &first).await.is_ok());
         assert!(open(&store, &second).await.is_err());
     }
@@ -588,7 +588,7 @@ mod tests {
         let store = Store::memory().expect("a store");
         let refused = Keyring::create(store.clone(), &short, CHEAP, Arc::new(SystemRandom)).await;
         assert!(matches!(refused, Err(KeyringError::WeakPassphrase)));
-        assert!(matches!(keyring(&store, &key()).await.rotate(&short, CHEAP).await, Err(KeyringError::WeakPassphrase)));
+        assert!(matches!(keyring(&store, &key()).await.rotate(&short, CHEAP, Batch::new()).await, Err(KeyringError::WeakPassphrase)));
     }
 
     /// Stands in for a PKCS#11 module; the real one has tests of its own.

@@ -94,8 +94,13 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A serial number as people write it: hexadecimal, colons between the bytes or not.
+pub fn serial_from_text(text: &str) -> Option<Vec<u8>> {
+    parse_hexadecimal(text).filter(|serial| serial.len() <= 20)
+}
+
 /// The other way; colons between the bytes are accepted, as tools print them.
-pub(crate) fn parse_hexadecimal(text: &str) -> Option<Vec<u8>> {
+fn parse_hexadecimal(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
     if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
@@ -165,7 +170,7 @@ impl fmt::Display for Reason {
 }
 
 /// Where in its life a certificate is, at some time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "standing", rename_all = "kebab-case")]
 pub enum Standing {
     /// Good, and the newest of its kind.

@@ -89,7 +89,14 @@ impl Authority {
     /// When the store cannot be read.
     pub async fn standing(&self, id: &CertificateId) -> Result<Option<Standing>, StateError> {
         let now = self.now();
-        Ok(self.record(id).await?.map(|record| record.standing(now)))
+        Ok(match self.record(id).await? {
+            Some(record) => Some(record.standing(now)),
+            // Issued after the backup that was restored, and revoked by a journal: there is no record, and it is not good.
+            None => self
+                .load::<Revocation>(REVOKED, &id.row())
+                .await?
+                .map(|(Revocation { at, reason, .. }, _)| Standing::Revoked { at, reason }),
+        })
     }
 
     /// Ends the superseded certificates whose grace has passed, so that revocation lists name them. Answers how many.
