@@ -1,6 +1,6 @@
 //! The whole configuration, composed of the parts' own sections, and where it lies.
 
-use super::listen;
+use super::{custody::AuthorityConfig, listen};
 use gatehouse_base::{
     config::{Choice, Configure, Loaded, Mistakes, Section, Size, Sources, Value, load},
     telemetry,
@@ -31,6 +31,8 @@ pub struct Config {
     pub control_socket: PathBuf,
     /// Where the key is that opens the private keys at rest.
     pub key_encryption: KeyEncryption,
+    /// `[authority]`: how certificates live, and how far the clock is trusted.
+    pub authority: AuthorityConfig,
     /// `[store]`: where and how state is kept.
     pub store: gatehouse_store::Config,
     /// `[log]`: what is logged and how.
@@ -78,6 +80,7 @@ impl Configure for Config {
         let grace = from.within("grace", Duration::from_secs(30), Duration::ZERO..=Duration::from_secs(3600));
         let control_socket = from.path("control_socket").unwrap_or_else(|| data_dir.join("control.sock"));
         let key_encryption = from.section("key_encryption");
+        let authority = from.section("authority");
         let store = from.section::<StoreSection>("store");
         let log = from.section("log");
         let net = from.section("net");
@@ -91,6 +94,7 @@ impl Configure for Config {
             grace,
             control_socket,
             key_encryption: key_encryption?,
+            authority: authority?,
             store: store?.at(&data_dir),
             data_dir,
             log: log?,

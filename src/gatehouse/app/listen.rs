@@ -1,10 +1,13 @@
 //! Listeners: what stands in the configuration, and the bound sockets that come of it.
 
+use super::custody::{IssuedCertificates, IssuedError};
 use gatehouse_base::{
     Clock,
     config::{Choice, Configure, Section},
 };
-use gatehouse_net::{BindError, CredentialsError, FileCertificates, FileClients, FromFiles, Listener, Tls};
+use gatehouse_ca::{Authority, ListenerCertificate, ServerRole};
+use gatehouse_net::{BindError, CertificateSource, CredentialsError, FileCertificates, FileClients, FromFiles, Listener, Tls};
+use gatehouse_pki::Host;
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
@@ -21,7 +24,8 @@ pub struct Config {
     pub address: SocketAddr,
     /// What is served here: `https`, `http` or `metrics`. Required.
     pub role: Role,
-    /// The certificate that an `https` listener presents.
+    /// The certificate that an `https` listener presents. Without it the service authority issues one for the external
+    /// address and renews it (`gatehouse ca init` makes that authority).
     pub certificate: Option<CertificateFiles>,
     /// Who may come in to an `https` listener. Without it everybody may, and no client is asked for a certificate.
     pub clients: Option<ClientFiles>,
@@ -103,9 +107,6 @@ impl Configure for Config {
         let clients = anchors.map(|anchors| ClientFiles { anchors, revocation_lists });
         let (address, role) = (address?, role?);
         match role {
-            Role::Https if !from.mentions("certificate") => {
-                from.refuse("certificate", "is missing; an https listener needs `certificate` and `key`");
-            }
             Role::Http | Role::Metrics if certificate.is_some() => {
                 from.refuse("certificate", "is not used here: only an https listener presents one");
             }
@@ -152,6 +153,15 @@ pub enum ListenError {
         #[source]
         source: CredentialsError,
     },
+    /// The service authority does not issue one.
+    #[error("listener `{listener}` names no certificate, and none was issued")]
+    Issued {
+        /// The listener's name.
+        listener: String,
+        /// What is in the way.
+        #[source]
+        source: IssuedError,
+    },
 }
 
 impl gatehouse_base::Fault for ListenError {
@@ -159,6 +169,7 @@ impl gatehouse_base::Fault for ListenError {
         match self {
             Self::Bind(error) => error.kind(),
             Self::Certificate { source, .. } => source.kind(),
+            Self::Issued { source, .. } => source.kind(),
         }
     }
 
@@ -166,6 +177,7 @@ impl gatehouse_base::Fault for ListenError {
         match self {
             Self::Bind(error) => error.code(),
             Self::Certificate { source, .. } => source.code(),
+            Self::Issued { source, .. } => source.code(),
         }
     }
 }
@@ -177,20 +189,43 @@ pub(super) struct Bound {
     pub(super) role: Role,
     /// The files to watch.
     pub(super) files: Vec<Arc<dyn FromFiles>>,
+    /// The certificate to renew.
+    pub(super) issued: Option<Arc<IssuedCertificates>>,
 }
 
-/// Reads certificates and binds sockets.
-pub(super) fn bind(listeners: &BTreeMap<String, Config>, clock: &Arc<dyn Clock>) -> Result<Vec<Bound>, ListenError> {
-    listeners.iter().map(|(name, config)| bind_one(name, config, clock)).collect()
+/// Reads or issues certificates and binds sockets.
+pub(super) async fn bind(
+    listeners: &BTreeMap<String, Config>,
+    external_address: &Host,
+    authority: &Authority,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Bound>, ListenError> {
+    let mut bound = Vec::new();
+    for (name, config) in listeners {
+        let issued = match (config.role, &config.certificate) {
+            (Role::Https, None) => {
+                let wanted = ListenerCertificate { listener: name.clone(), role: ServerRole::Api, hosts: vec![external_address.clone()] };
+                let opened = IssuedCertificates::open(authority.clone(), wanted).await;
+                Some(Arc::new(opened.map_err(|source| ListenError::Issued { listener: name.clone(), source })?))
+            }
+            _ => None,
+        };
+        bound.push(bind_one(name, config, issued, clock)?);
+    }
+    Ok(bound)
 }
 
-fn bind_one(name: &str, config: &Config, clock: &Arc<dyn Clock>) -> Result<Bound, ListenError> {
+fn bind_one(name: &str, config: &Config, issued: Option<Arc<IssuedCertificates>>, clock: &Arc<dyn Clock>) -> Result<Bound, ListenError> {
     let unusable = |source| ListenError::Certificate { listener: name.to_owned(), source };
     let mut files: Vec<Arc<dyn FromFiles>> = Vec::new();
-    let mut tls = None;
+    let mut source: Option<Arc<dyn CertificateSource>> = issued.clone().map(|issued| issued as _);
     if let Some(certificate) = &config.certificate {
-        let source = Arc::new(FileCertificates::open(&certificate.chain, &certificate.key).map_err(unusable)?);
-        files.push(Arc::clone(&source) as Arc<dyn FromFiles>);
+        let opened = Arc::new(FileCertificates::open(&certificate.chain, &certificate.key).map_err(unusable)?);
+        files.push(Arc::clone(&opened) as Arc<dyn FromFiles>);
+        source = Some(opened);
+    }
+    let mut tls = None;
+    if let Some(source) = source {
         tls = Some(match &config.clients {
             None => Tls::new(source, ALPN_HTTP),
             Some(clients) => {
@@ -200,5 +235,5 @@ fn bind_one(name: &str, config: &Config, clock: &Arc<dyn Clock>) -> Result<Bound
             }
         });
     }
-    Ok(Bound { listener: Listener::bind(name, config.address, tls)?, role: config.role, files })
+    Ok(Bound { listener: Listener::bind(name, config.address, tls)?, role: config.role, files, issued })
 }

@@ -7,6 +7,7 @@
 
 mod config;
 pub mod control;
+pub mod custody;
 mod listen;
 mod metrics;
 mod notify;
@@ -15,6 +16,7 @@ mod signals;
 mod tasks;
 
 pub use config::{Config, KeyEncryption};
+pub use custody::CustodyError;
 pub use listen::{CertificateFiles, ClientFiles, Config as ListenerConfig, ListenError, Role};
 pub use metrics::METRICS;
 pub use requests::{LogLevel, Reload, Status, StatusReport, Stop};
@@ -23,7 +25,8 @@ pub use tasks::TaskFailed;
 
 use control::{ControlError, ControlSocket};
 use gatehouse_base::{Clock, Fault, Kind, SystemClock, SystemRandom, telemetry::Telemetry};
-use gatehouse_http::{Readiness, Routes, Server, health};
+use gatehouse_ca::Authority;
+use gatehouse_http::{Readiness, Routes, Server, health, publications};
 use gatehouse_net::{FromFiles, Gate, Shutdown, watch};
 use gatehouse_store::{Health, Store};
 use listen::Bound;
@@ -56,6 +59,7 @@ pub struct App {
     config: Config,
     telemetry: &'static Telemetry,
     store: Store,
+    authority: Authority,
     listeners: Vec<Bound>,
     control: ControlSocket,
     gate: Arc<Gate>,
@@ -88,6 +92,9 @@ pub enum BuildError {
     /// The store could not be opened.
     #[error("the store could not be opened")]
     Store(#[source] gatehouse_store::OpenError),
+    /// The private keys could not be opened.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
     /// A listener could not be made.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -101,6 +108,7 @@ impl Fault for BuildError {
             Self::Control(error) => error.kind(),
             Self::Store(gatehouse_store::OpenError::InUse { .. }) => Kind::Conflict,
             Self::Store(_) => Kind::Unavailable,
+            Self::Custody(error) => error.kind(),
             Self::Listen(error) => error.kind(),
         }
     }
@@ -111,6 +119,7 @@ impl Fault for BuildError {
             Self::DataDirOpen { .. } => "data-dir-open",
             Self::Control(error) => error.code(),
             Self::Store(_) => "store",
+            Self::Custody(error) => error.code(),
             Self::Listen(error) => error.code(),
         }
     }
@@ -128,9 +137,10 @@ impl App {
         let control = ControlSocket::bind(&config.control_socket)?;
         let store = Store::open(&config.store).await.map_err(BuildError::Store)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let listeners = listen::bind(&config.listeners, &clock)?;
+        let authority = custody::open(&config, &store).await?;
+        let listeners = listen::bind(&config.listeners, &config.external_address, &authority, &clock).await?;
         let gate = Gate::new(config.net.clone());
-        Ok(Self { telemetry, store, listeners, control, gate, notifier: Notifier::from_environment(), config })
+        Ok(Self { telemetry, store, authority, listeners, control, gate, notifier: Notifier::from_environment(), config })
     }
 
     /// The address of each listener, with the ports that the system chose.
@@ -142,17 +152,21 @@ impl App {
     pub fn run(self) -> Running {
         let shutdown = Shutdown::new();
         let addresses = self.addresses();
-        let Self { config, telemetry, store, listeners, control, gate, notifier } = self;
+        let Self { config, telemetry, store, authority, listeners, control, gate, notifier } = self;
         let readiness = Arc::new(Ready { store: store.clone(), shutdown: shutdown.clone() });
         let (orders, incoming) = mpsc::channel(4);
         let mut doors = Tasks::default();
         let mut helpers = Tasks::default();
         let files: Vec<_> = listeners.iter().flat_map(|bound| bound.files.iter().cloned()).collect();
-        for Bound { listener, role, files } in listeners {
+        for Bound { listener, role, files, issued } in listeners {
+            if let Some(issued) = issued {
+                let shutdown = shutdown.clone();
+                helpers.start(format!("certificate of {}", listener.name()), async move { issued.watch(shutdown).await });
+            }
             for files in files {
                 helpers.start(format!("files of {}", listener.name()), watch(files, WATCH_INTERVAL, shutdown.clone()));
             }
-            let server = Server::new(routes(role, &readiness, telemetry), config.http.clone(), Arc::new(SystemRandom));
+            let server = Server::new(routes(role, &readiness, &authority, telemetry), config.http.clone(), Arc::new(SystemRandom));
             info!(listener = listener.name(), address = %listener.address(), "listening");
             doors.start(format!("listener {}", listener.name()), listener.run(Arc::new(server), Arc::clone(&gate), shutdown.clone()));
         }
@@ -167,6 +181,13 @@ impl App {
             shutdown: shutdown.clone(),
             orders,
         });
+        let custodian = authority.clone();
+        let handlers = handlers.on(move |order: custody::Order| {
+            let authority = custodian.clone();
+            async move { custody::perform(&authority, order, SystemClock.now()).await }
+        });
+        let stopped = shutdown.clone();
+        helpers.start("authority", async move { authority.run(stopped.stopped()).await });
         helpers.start("control socket", control.serve(Arc::new(handlers), shutdown.clone()));
         helpers.start("metrics", metrics::upkeep(telemetry.metrics().clone(), store.clone(), UPKEEP_INTERVAL, shutdown.clone()));
         if let Some(interval) = notifier.heartbeat() {
@@ -326,10 +347,10 @@ impl Readiness for Ready {
     }
 }
 
-fn routes(role: Role, readiness: &Arc<Ready>, telemetry: &Telemetry) -> Routes {
+fn routes(role: Role, readiness: &Arc<Ready>, authority: &Authority, telemetry: &Telemetry) -> Routes {
     let health = health(Arc::clone(readiness) as Arc<dyn Readiness>);
     match role {
-        Role::Https | Role::Http => health,
+        Role::Https | Role::Http => health.and(publications(Arc::new(custody::Published(authority.clone())))),
         Role::Metrics => health.and(gatehouse_http::metrics(telemetry.metrics().clone())),
     }
 }
@@ -345,7 +366,7 @@ async fn heartbeat(notifier: Notifier, interval: Duration, shutdown: Shutdown) {
 }
 
 /// Makes the folder when it is missing, and refuses one that others may enter.
-fn prepare_data_dir(path: &Path) -> Result<(), BuildError> {
+pub(crate) fn prepare_data_dir(path: &Path) -> Result<(), BuildError> {
     let failed = |source| BuildError::DataDir { path: path.to_owned(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
     let mode = fs::metadata(path).map_err(failed)?.mode() & 0o777;

@@ -74,6 +74,11 @@ impl Failure {
         Self { exit, code: code.to_owned(), message: message.into(), advice: None }
     }
 
+    /// A failure whose answer has said everything already: only the exit code is left to give.
+    pub(super) fn silent(exit: Exit) -> Self {
+        Self::new(exit, String::new())
+    }
+
     /// The same failure with a sentence about what to do next.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {

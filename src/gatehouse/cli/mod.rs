@@ -6,6 +6,7 @@
 //! value; everything else goes to standard error. To add a command, write its file and name it in [`Command`]; a
 //! test demands examples in its help and parses each of them.
 
+mod ca;
 mod check;
 mod completions;
 mod context;
@@ -49,6 +50,7 @@ enum Command {
     Init(init::Init),
     Serve(serve::Serve),
     Check(check::Check),
+    Ca(ca::Ca),
     Doctor(doctor::Doctor),
     Status(status::Status),
     Reload(reload::Reload),
@@ -64,6 +66,7 @@ impl Command {
             Self::Init(command) => command.run(context),
             Self::Serve(command) => command.run(context),
             Self::Check(command) => command.run(context),
+            Self::Ca(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
             Self::Status(command) => command.run(context),
             Self::Reload(command) => command.run(context),

@@ -88,6 +88,9 @@ impl Output {
     }
 
     pub(super) fn failure(&self, failure: &Failure) {
+        if failure.message.is_empty() {
+            return;
+        }
         let text = if self.json {
             serde_json::json!({ "error": { "code": failure.code, "message": failure.message, "advice": failure.advice } }).to_string()
         } else {

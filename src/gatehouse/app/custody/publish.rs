@@ -1,0 +1,39 @@
+//! What the HTTP door publishes of our authorities: chains and revocation lists, under the names of their keys.
+
+use gatehouse_ca::{Authority, CaState};
+use gatehouse_http::{Fetch, Publications};
+use gatehouse_pki::{Certificate, KeyId};
+
+/// The authority as the door sees it. A name is the key identifier in hexadecimal: it never means another authority.
+pub(crate) struct Published(pub(crate) Authority);
+
+impl Publications for Published {
+    fn authorities(&self) -> Fetch<Vec<String>> {
+        let shown = |state| matches!(state, CaState::Active | CaState::Trusted);
+        let names = self.0.authorities().into_iter().filter(|ca| shown(ca.state)).map(|ca| ca.key_id).collect();
+        Box::pin(std::future::ready(Ok(names)))
+    }
+
+    fn certificates(&self, authority: String) -> Fetch<Option<Vec<Vec<u8>>>> {
+        let chain = key_id(&authority).and_then(|key_id| self.0.chain_by_key_id(&key_id)).filter(|chain| !chain.is_empty());
+        let chain = chain.map(|chain| chain.iter().map(Certificate::der).map(<[u8]>::to_vec).collect());
+        Box::pin(std::future::ready(Ok(chain)))
+    }
+
+    fn revocations(&self, authority: String) -> Fetch<Option<Vec<u8>>> {
+        let list = key_id(&authority).and_then(|key_id| self.0.crl(&key_id)).map(|list| list.der().to_vec());
+        Box::pin(std::future::ready(Ok(list)))
+    }
+}
+
+fn key_id(text: &str) -> Option<KeyId> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * KeyId::LEN || !digits.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte)) {
+        return None;
+    }
+    let mut bytes = [0; KeyId::LEN];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes.into())
+}
