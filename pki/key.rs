@@ -16,6 +16,7 @@ pub use software::{PrivateKeyError, SoftwareKey};
 pub use spki::{KeyError, MAX_SPKI};
 pub use table::{Role, Use};
 
+use crate::pem;
 use ring::{digest, signature};
 use std::{error::Error, fmt};
 
@@ -67,6 +68,17 @@ impl PublicKey {
     pub fn from_spki_der(der: &[u8]) -> Result<Self, KeyError> {
         let (algorithm, key_starts) = spki::read(der)?;
         Ok(Self { algorithm, spki: der.to_vec(), key_starts })
+    }
+
+    /// Reads one `PUBLIC KEY` block (RFC 7468 §13), as `openssl pkey -pubout` writes it.
+    pub fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
+        let blocks = pem::blocks(text, pem::PUBLIC_KEY, 1).map_err(|error| KeyError::Pem(error.to_string()))?;
+        Self::from_spki_der(&blocks[0])
+    }
+
+    /// The same key as a `PUBLIC KEY` block.
+    pub fn to_pem(&self) -> String {
+        pem::encode(pem::PUBLIC_KEY, &self.spki)
     }
 
     /// The DER `SubjectPublicKeyInfo`.
@@ -219,6 +231,16 @@ pub enum SignerError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_public_key_travels_as_pem() {
+        let key = SoftwareKey::generate(KeyAlgorithm::P256).expect("issued with");
+        let pem = key.public_key().to_pem();
+        assert_eq!(PublicKey::from_pem(pem.as_bytes()).as_ref(), Ok(key.public_key()));
+        for other in [pem.replace("PUBLIC KEY", "CERTIFICATE"), pem.repeat(2), String::new()] {
+            assert!(matches!(PublicKey::from_pem(other.as_bytes()), Err(KeyError::Pem(_))), "{other}");
+        }
+    }
 
     #[test]
     fn each_kind_of_software_key_verifies_what_it_signed_and_nothing_else() {

@@ -5,6 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 pub(crate) const CERTIFICATE: &str = "CERTIFICATE";
 pub(crate) const CERTIFICATE_REQUEST: &str = "CERTIFICATE REQUEST";
 pub(crate) const NEW_CERTIFICATE_REQUEST: &str = "NEW CERTIFICATE REQUEST";
+pub(crate) const PUBLIC_KEY: &str = "PUBLIC KEY";
 pub(crate) const REVOCATION_LIST: &str = "X509 CRL";
 
 /// A text that holds no blocks, or not the right ones.

@@ -8,6 +8,9 @@ pub const MAX_SPKI: usize = 1024;
 /// A public key that is not accepted, and the rule that says so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
+    /// It is not one PEM block of a public key.
+    #[error("the text is not one PUBLIC KEY block (RFC 7468 §13): {0}")]
+    Pem(String),
     /// More bytes than any accepted key has.
     #[error("the public key takes {len} bytes; at most {MAX_SPKI} are read")]
     TooLong {

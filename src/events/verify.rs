@@ -13,6 +13,8 @@ use gatehouse_store::{Head, Position, ReadError, Snapshot, Stream};
 
 /// How many streams are looked at a time.
 const PAGE: usize = 256;
+/// Tampering is counted in full, but only so much of it is told.
+const TOLD: usize = 100;
 
 /// What was compared, and what does not fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,8 +25,19 @@ pub struct CheckpointReport {
     pub good: u64,
     /// Records that no checkpoint covers yet.
     pub uncovered: u64,
-    /// What does not fit.
+    /// How much does not fit. Zero is what you want.
+    pub tampered: u64,
+    /// What does not fit, up to a hundred.
     pub tampering: Vec<Tampering>,
+}
+
+impl CheckpointReport {
+    fn tampering(&mut self, what: Tampering) {
+        self.tampered += 1;
+        if self.tampering.len() < TOLD {
+            self.tampering.push(what);
+        }
+    }
 }
 
 /// A stream that is not what was signed.
@@ -96,7 +109,7 @@ async fn verify_stream(
         let Some(entry) = snapshot.get(CHECKPOINTS, row(stream, kind)).await? else { continue };
         let checkpoint = Checkpoint::decode(stream, kind, &entry.value);
         let Some(checkpoint) = checkpoint.filter(|checkpoint| keys.iter().any(|key| checkpoint.is_signed_by(key))) else {
-            report.tampering.push(Tampering::NotSigned { stream: stream.clone() });
+            report.tampering(Tampering::NotSigned { stream: stream.clone() });
             continue;
         };
         match compare(snapshot, head, &checkpoint).await? {
@@ -104,14 +117,14 @@ async fn verify_stream(
                 report.good += 1;
                 covered = covered.max(checkpoint.position);
             }
-            Some(tampering) => report.tampering.push(tampering),
+            Some(tampering) => report.tampering(tampering),
         }
         if kind == CheckpointKind::Sealed {
             sealed = checkpoint.position;
         }
     }
     if head.truncated > sealed {
-        report.tampering.push(Tampering::CutWithoutSeal { stream: stream.clone(), through: head.truncated });
+        report.tampering(Tampering::CutWithoutSeal { stream: stream.clone(), through: head.truncated });
     }
     report.uncovered += head.position.0.saturating_sub(covered.0);
     Ok(())
@@ -144,7 +157,7 @@ async fn orphans(snapshot: &Snapshot, report: &mut CheckpointReport) -> Result<(
             let Some((stream, kind)) = parse_row(key) else { continue };
             let Some(checkpoint) = Checkpoint::decode(&stream, kind, &entry.value) else { continue };
             if snapshot.head(&stream).await? == Head::EMPTY {
-                report.tampering.push(Tampering::EndMissing { stream, end: Position::START, reached: checkpoint.position });
+                report.tampering(Tampering::EndMissing { stream, end: Position::START, reached: checkpoint.position });
             }
         }
     }

@@ -216,6 +216,32 @@ impl Fault for ReadError {
     }
 }
 
+impl Fault for OpenError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::InUse { .. } | Self::NotAStore { .. } | Self::OtherEngine { .. } | Self::HalfImported => Kind::Conflict,
+            Self::TooNew { .. } => Kind::Invalid,
+            Self::Lost { .. } | Self::Damaged { .. } | Self::TableTwice { .. } | Self::Migration { .. } => Kind::Internal,
+            Self::Engine { .. } | Self::Io { .. } => Kind::Unavailable,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::InUse { .. } => "store-in-use",
+            Self::NotAStore { .. } => "not-a-store",
+            Self::OtherEngine { .. } => "store-engine",
+            Self::HalfImported => "store-half-imported",
+            Self::TooNew { .. } => "store-too-new",
+            Self::Lost { .. } => "store-lost-data",
+            Self::Damaged { .. } => "store-damaged",
+            Self::TableTwice { .. } => "store-tables",
+            Self::Migration { .. } => "store-migration",
+            Self::Engine { .. } | Self::Io { .. } => "store-unavailable",
+        }
+    }
+}
+
 /// A key as a person can read it: text where it is text, the rest escaped.
 pub(crate) fn readable(key: &[u8]) -> String {
     key.escape_ascii().to_string()

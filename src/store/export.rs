@@ -6,6 +6,7 @@
 //! one that the exported store had: a copy that lacks a row, or has one from another time, is refused.
 
 use crate::{CommitError, MAX_KEY_BYTES, MAX_VALUE_BYTES, RawRow, ReadError, Snapshot, Store};
+use gatehouse_base::{Fault, Kind};
 use ring::digest::{Context, SHA256};
 
 const MAGIC: &[u8] = b"gatehouse export 1\n";
@@ -101,6 +102,23 @@ pub enum ImportError {
     /// The new store refused.
     #[error(transparent)]
     Store(#[from] CommitError),
+}
+
+impl Fault for ImportError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NotAnExport | Self::Damaged(_) | Self::Cut => Kind::Invalid,
+            Self::Store(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotAnExport => "not-an-export",
+            Self::Damaged(_) | Self::Cut => "export-damaged",
+            Self::Store(error) => error.code(),
+        }
+    }
 }
 
 /// An import on its way: [`Import::feed`] it with the pieces, in order and cut anywhere, then [`Import::finish`] it.

@@ -13,7 +13,7 @@ const ROWS: usize = 1024;
 const TOLD: usize = 100;
 
 /// What is in a store, and what is wrong with it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Report {
     /// The commit that was looked at.
     pub version: u64,
@@ -30,7 +30,7 @@ pub struct Report {
 }
 
 /// How many, and how large with their keys and seals.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Count {
     /// How many.
     pub number: u64,

@@ -7,4 +7,5 @@ mod https;
 mod layers;
 mod limits;
 mod rotation;
+mod store;
 mod support;

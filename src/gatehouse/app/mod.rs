@@ -13,6 +13,7 @@ mod metrics;
 mod notify;
 mod requests;
 mod signals;
+pub mod store_work;
 mod tasks;
 
 pub use config::{Config, KeyEncryption};
@@ -180,6 +181,7 @@ impl App {
             readiness,
             shutdown: shutdown.clone(),
             orders,
+            store: store.clone(),
         });
         let custodian = authority.clone();
         let handlers = handlers.on(move |order: custody::Order| {

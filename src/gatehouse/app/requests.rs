@@ -3,6 +3,7 @@
 use super::{
     Reloader, Role,
     control::{Handlers, Refusal, Request},
+    store_work,
 };
 use gatehouse_base::{
     Clock, Kind, SystemClock,
@@ -10,6 +11,7 @@ use gatehouse_base::{
 };
 use gatehouse_http::Readiness;
 use gatehouse_net::{Gate, Shutdown};
+use gatehouse_store::Store;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
@@ -111,11 +113,13 @@ pub(super) struct Server {
     pub(super) readiness: Arc<dyn Readiness>,
     pub(super) shutdown: Shutdown,
     pub(super) orders: mpsc::Sender<Order>,
+    pub(super) store: Store,
 }
 
 pub(super) fn handlers(server: Server) -> Handlers {
     let (telemetry, orders, reloader) = (server.telemetry, server.orders.clone(), Arc::clone(&server.reloader));
-    Handlers::new()
+    let work = store_work::Worker::new(server.store.clone());
+    let handlers = Handlers::new()
         .on(move |Status {}| std::future::ready(Ok(server.report())))
         .on(move |request: LogLevel| std::future::ready(set_level(telemetry, request)))
         .on(move |Reload {}| std::future::ready(Ok(reloader.reload())))
@@ -124,7 +128,8 @@ pub(super) fn handlers(server: Server) -> Handlers {
             // A full queue holds the same order already.
             let _ = orders.try_send(order);
             std::future::ready(Ok(std::process::id()))
-        })
+        });
+    work.answer(handlers)
 }
 
 impl Server {

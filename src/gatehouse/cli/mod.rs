@@ -20,6 +20,7 @@ mod reload;
 mod serve;
 mod status;
 mod stop;
+mod store;
 
 pub use context::Context;
 pub use failure::{Exit, Failure};
@@ -56,6 +57,7 @@ enum Command {
     Reload(reload::Reload),
     LogLevel(log_level::LogLevel),
     Stop(stop::Stop),
+    Store(store::Store),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -72,6 +74,7 @@ impl Command {
             Self::Reload(command) => command.run(context),
             Self::LogLevel(command) => command.run(context),
             Self::Stop(command) => command.run(context),
+            Self::Store(command) => command.run(context),
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),
         }
