@@ -192,8 +192,9 @@ fn read_attribute<'a>(attributes: &mut Reader<'a>) -> Result<(&'a [u8], Element<
     let oid = attribute.oid()?;
     let value = attribute.element()?;
     attribute.finish()?;
-    // RFC 5280 appendix A.1: every DirectoryString, and so every text in a name, has at least one character.
-    if is_text(value.tag) && value.content.is_empty() {
+    // RFC 5280 appendix A.1: the usual attributes are texts, and every text has at least one character.
+    let must_be_text = oid::attribute::NAMES.iter().any(|(usual, _)| *usual == oid);
+    if must_be_text && !is_text(value.tag) || is_text(value.tag) && value.content.is_empty() {
         return Err(DerError::Text);
     }
     Ok((oid, value))
