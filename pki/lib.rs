@@ -11,6 +11,68 @@
 //! records and no private key at rest; that is custody's task.
 //!
 //! Every byte that a peer supplies is bounded before it is read, and a refusal names the rule that failed.
+//!
+//! # From a request to a certificate
+//!
+//! Each step takes what only the step before can make.
+//!
+//! ```
+//! use gatehouse_pki::*;
+//! # use gatehouse_types::{Random, UnixTime};
+//! fn identity(csr: &[u8], facts: &Facts, issuer: &Issuer, random: &dyn Random, now: UnixTime) -> Option<Certificate> {
+//!     let csr: Csr = Csr::from_der(csr).ok()?;              // it was read
+//!     let signed: SignedCsr = csr.verify().ok()?;           // its sender has the key
+//!     let profile = Profile::builtin(Builtin::OcfIdentity);
+//!     let approved: Approved = profile.approve(signed, facts, now).ok()?; // what it says is decided
+//!     issuer.issue(approved, random).ok()                   // it was examined and signed
+//! }
+//! ```
+//!
+//! None can be left out. The same with a request that was only read:
+//!
+//! ```compile_fail,E0308
+//! # use gatehouse_pki::*;
+//! # use gatehouse_types::{Random, UnixTime};
+//! fn identity(csr: &[u8], facts: &Facts, issuer: &Issuer, random: &dyn Random, now: UnixTime) -> Option<Certificate> {
+//!     let csr: Csr = Csr::from_der(csr).ok()?;
+//!     let profile = Profile::builtin(Builtin::OcfIdentity);
+//!     let approved: Approved = profile.approve(csr, facts, now).ok()?;
+//!     issuer.issue(approved, random).ok()
+//! }
+//! ```
+//!
+//! … with a request that no profile approved:
+//!
+//! ```compile_fail,E0308
+//! # use gatehouse_pki::*;
+//! # use gatehouse_types::{Random, UnixTime};
+//! fn identity(csr: &[u8], facts: &Facts, issuer: &Issuer, random: &dyn Random, now: UnixTime) -> Option<Certificate> {
+//!     let csr: Csr = Csr::from_der(csr).ok()?;
+//!     let signed: SignedCsr = csr.verify().ok()?;
+//!     issuer.issue(signed, random).ok()
+//! }
+//! ```
+//!
+//! … with one approval for two certificates:
+//!
+//! ```compile_fail,E0382
+//! # use gatehouse_pki::*;
+//! # use gatehouse_types::{Random, UnixTime};
+//! fn identities(signed: SignedCsr, profile: &Profile, facts: &Facts, issuer: &Issuer, random: &dyn Random, now: UnixTime) -> Option<Certificate> {
+//!     let approved: Approved = profile.approve(signed, facts, now).ok()?;
+//!     issuer.issue(approved, random).ok()?;
+//!     issuer.issue(approved, random).ok()
+//! }
+//! ```
+//!
+//! … or with one that was made by hand:
+//!
+//! ```compile_fail,E0451
+//! # use gatehouse_pki::*;
+//! fn claim(key: PublicKey) -> SignedCsr {
+//!     SignedCsr { key, claimed_device: None }
+//! }
+//! ```
 
 mod certificate;
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! What an RSA public key must be before it is used.
 
-use super::spki::{KeyError, Reader};
+use super::spki::KeyError;
+use crate::der::{DerError, Reader, tag};
 
 /// Checks an `RSAPublicKey` (RFC 8017 §A.1.1) and returns the size of its modulus in bits.
 pub(super) fn check(der: &[u8]) -> Result<u16, KeyError> {
-    let mut outer = Reader::new(der);
-    let mut fields = Reader::new(outer.read(0x30, "the RSAPublicKey is not a SEQUENCE")?);
-    outer.finish()?;
-    let modulus = positive(fields.read(0x02, "the RSA modulus is not an INTEGER")?)?;
-    let exponent = positive(fields.read(0x02, "the RSA exponent is not an INTEGER")?)?;
+    let mut fields = Reader::only(der, tag::SEQUENCE)?;
+    let modulus = positive(fields.expect(tag::INTEGER)?.content)?;
+    let exponent = positive(fields.expect(tag::INTEGER)?.content)?;
     fields.finish()?;
 
     let bits = bit_length(modulus);
@@ -34,7 +33,7 @@ fn positive(content: &[u8]) -> Result<&[u8], KeyError> {
     match content {
         [0, 0x80..=0xff, ..] => Ok(&content[1..]),
         [0x01..=0x7f, ..] => Ok(content),
-        _ => Err(KeyError::NotDer("an RSA number is not a positive INTEGER in its shortest form")),
+        _ => Err(KeyError::NotDer(DerError::Integer)),
     }
 }
 
