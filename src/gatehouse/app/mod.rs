@@ -5,6 +5,7 @@
 //! until a signal or the control socket says to stop: then nothing new is accepted, what was accepted is finished within
 //! the grace period, and a second signal ends the waiting. Tests and the command line enter by the same door.
 
+pub mod backup;
 mod config;
 pub mod control;
 pub mod custody;
@@ -188,6 +189,11 @@ impl App {
             let authority = custodian.clone();
             async move { custody::perform(&authority, order, SystemClock.now()).await }
         });
+        let backups = Arc::new(backup::Backups::new(store.clone(), config.key_encryption.source.clone()));
+        let reports = Arc::clone(&backups);
+        let handlers = handlers
+            .on(move |backup::Begin(plan)| std::future::ready(backups.begin(plan, SystemClock.now())))
+            .on(move |backup::HowFar {}| std::future::ready(reports.report()));
         let stopped = shutdown.clone();
         helpers.start("authority", async move { authority.run(stopped.stopped()).await });
         helpers.start("control socket", control.serve(Arc::new(handlers), shutdown.clone()));

@@ -6,6 +6,7 @@
 //! value; everything else goes to standard error. To add a command, write its file and name it in [`Command`]; a
 //! test demands examples in its help and parses each of them.
 
+mod backup;
 mod ca;
 mod check;
 mod completions;
@@ -52,6 +53,8 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Ca(ca::Ca),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Doctor(doctor::Doctor),
     Status(status::Status),
     Reload(reload::Reload),
@@ -69,6 +72,8 @@ impl Command {
             Self::Serve(command) => command.run(context),
             Self::Check(command) => command.run(context),
             Self::Ca(command) => command.run(context),
+            Self::Backup(command) => command.run(context),
+            Self::Restore(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
             Self::Status(command) => command.run(context),
             Self::Reload(command) => command.run(context),
