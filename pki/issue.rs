@@ -69,7 +69,9 @@ pub enum IssuerError {
         subject: String,
     },
     /// The encoder cannot write the CA's name exactly as it is.
-    #[error("{subject} cannot issue here: its name has several attributes in one set, or two of one kind, which are not written")]
+    #[error(
+        "{subject} cannot issue here: its name has several attributes in one set, two of one kind, or a question mark, which are not written"
+    )]
     Name {
         /// The issuing CA's subject.
         subject: String,

@@ -3,7 +3,7 @@
 use super::IssueError;
 use crate::{
     certificate::Certificate,
-    der::tag,
+    der::{DerError, Reader, tag},
     key::{KeyAlgorithm, PublicKey, SignatureAlgorithm, Signer},
     lint::{self, Expected},
     name::Host,
@@ -119,6 +119,9 @@ pub(super) fn self_signed(expected: &Expected<'_>, signer: &dyn Signer) -> Resul
 
 /// Whether the encoder writes the CA's name as issuer in the same bytes; it folds what is rare in names.
 pub(super) fn writes_name_of(ca: &Certificate, key: &PublicKey) -> bool {
+    if !is_writable(ca.subject().der()).unwrap_or(false) {
+        return false;
+    }
     let found = RefCell::new(false);
     let look = |to_be_signed: &[u8]| -> Result<Vec<u8>, EncoderError> {
         found.replace(lint::issuer_of(to_be_signed) == Some(ca.subject().der()));
@@ -131,6 +134,23 @@ pub(super) fn writes_name_of(ca: &Certificate, key: &PublicKey) -> bool {
         })
     });
     encoded.is_ok() && found.take()
+}
+
+/// `yasna` panics at a question mark in a PrintableString, although X.680 §41.4 has it.
+fn is_writable(name: &[u8]) -> Result<bool, DerError> {
+    let mut sets = Reader::only(name, tag::SEQUENCE)?;
+    while !sets.is_empty() {
+        let mut set = sets.nested(tag::SET)?;
+        while !set.is_empty() {
+            let mut attribute = set.nested(tag::SEQUENCE)?;
+            attribute.oid()?;
+            let value = attribute.element()?;
+            if value.tag == tag::PRINTABLE_STRING && value.content.contains(&b'?') {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 fn examine_and_sign(expected: &Expected<'_>, to_be_signed: &[u8], signer: &dyn Signer) -> Result<Vec<u8>, IssueError> {

@@ -122,3 +122,53 @@ impl fmt::Debug for SoftwareKey {
 const P256_SPKI: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 const P384_SPKI: &[u8] = b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00";
 const ED25519_SPKI: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALGORITHMS: [KeyAlgorithm; 3] = [KeyAlgorithm::P256, KeyAlgorithm::P384, KeyAlgorithm::Ed25519];
+
+    fn made(algorithm: KeyAlgorithm) -> SoftwareKey {
+        SoftwareKey::generate(algorithm).expect("issued with")
+    }
+
+    #[test]
+    fn keys_survive_being_kept() {
+        for algorithm in ALGORITHMS {
+            let key = made(algorithm);
+            let again = SoftwareKey::from_pkcs8(key.to_pkcs8().clone()).expect("its own form");
+            assert_eq!(again.public_key(), key.public_key());
+        }
+    }
+
+    #[test]
+    fn halves_that_do_not_belong_together_are_refused() {
+        for algorithm in ALGORITHMS {
+            let (key, other) = (made(algorithm), made(algorithm));
+            let (public, others) = (key.public_key().subject_public_key(), other.public_key().subject_public_key());
+            let mut pkcs8 = key.to_pkcs8().expose().to_vec();
+            let at = pkcs8.windows(public.len()).position(|window| window == public).expect("the public half is inside");
+            pkcs8[at..at + others.len()].copy_from_slice(others);
+            assert_eq!(SoftwareKey::from_pkcs8(Secret::new(pkcs8)).map(drop), Err(PrivateKeyError::Form), "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_refused() {
+        let pkcs8 = made(KeyAlgorithm::P256).to_pkcs8().expose().to_vec();
+        for bytes in [vec![], pkcs8[..pkcs8.len() - 1].to_vec(), [pkcs8.as_slice(), &[0]].concat()] {
+            assert_eq!(SoftwareKey::from_pkcs8(Secret::new(bytes)).map(drop), Err(PrivateKeyError::Form));
+        }
+        let long = Secret::new(vec![0x30; MAX_PKCS8 + 1]);
+        assert_eq!(SoftwareKey::from_pkcs8(long).map(drop), Err(PrivateKeyError::TooLong(MAX_PKCS8 + 1)));
+        let rsa = KeyAlgorithm::Rsa { bits: 2048 };
+        assert_eq!(SoftwareKey::generate(rsa).map(drop), Err(PrivateKeyError::Algorithm(rsa)));
+    }
+
+    #[test]
+    fn a_key_does_not_print_its_private_half() {
+        let key = made(KeyAlgorithm::P256);
+        assert_eq!(format!("{key:?}"), format!("SoftwareKey({:?})", key.public_key()));
+    }
+}

@@ -4,10 +4,10 @@ use crate::openssl::OpenSsl;
 use gatehouse_pki::{
     Builtin, Certificate, CrlContent, Facts, Issuer, KeyAlgorithm, Profile, RevocationReason, RevokedCertificate, SignedCsr, SoftwareKey,
 };
-use gatehouse_types::{Random, UnixTime};
+use gatehouse_types::{Random, Secret, UnixTime};
 use std::{fmt::Debug, num::NonZeroU64, str::FromStr, sync::Arc, time::Duration};
 
-const NOW: UnixTime = UnixTime::from_secs(1_795_000_000);
+pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_795_000_000);
 
 struct SystemRandom;
 
@@ -22,11 +22,11 @@ fn named<T: FromStr<Err: Debug>>(text: &str) -> T {
     text.parse().expect("a name")
 }
 
-fn key(algorithm: KeyAlgorithm) -> Arc<SoftwareKey> {
+pub(crate) fn key(algorithm: KeyAlgorithm) -> Arc<SoftwareKey> {
     Arc::new(SoftwareKey::generate(algorithm).expect("issued with"))
 }
 
-fn root(builtin: Builtin, algorithm: KeyAlgorithm) -> Issuer {
+pub(crate) fn root(builtin: Builtin, algorithm: KeyAlgorithm) -> Issuer {
     let key = key(algorithm);
     let facts = Facts::new().organisation(named("Acme")).common_name(named("Acme Root"));
     let approved = Profile::builtin(builtin).approve(SignedCsr::for_key(&*key).expect("it signs"), &facts, NOW).expect("approved");
@@ -34,7 +34,7 @@ fn root(builtin: Builtin, algorithm: KeyAlgorithm) -> Issuer {
     Issuer::new(vec![certificate], key).expect("it issues")
 }
 
-fn below(issuer: &Issuer, builtin: Builtin, algorithm: KeyAlgorithm) -> Issuer {
+pub(crate) fn below(issuer: &Issuer, builtin: Builtin, algorithm: KeyAlgorithm) -> Issuer {
     let key = key(algorithm);
     let facts = Facts::new().organisation(named("Acme")).common_name(named("Acme Line 1"));
     let approved = Profile::builtin(builtin).approve(SignedCsr::for_key(&*key).expect("it signs"), &facts, NOW).expect("approved");
@@ -188,4 +188,51 @@ fn a_thousand_serial_numbers_differ() {
         })
         .collect();
     assert_eq!(serials.len(), 1000);
+}
+
+/// A root as another tool makes it, and its key.
+fn foreign_root(name: &str) -> (Certificate, Arc<SoftwareKey>) {
+    let openssl = OpenSsl::new();
+    openssl.write(
+        "config",
+        format!(
+            "[req]\nprompt = no\nstring_mask = nombstr\ndistinguished_name = name\nx509_extensions = ca\n[name]\n{name}\n\
+             [ca]\nbasicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign, cRLSign\nsubjectKeyIdentifier = hash\n"
+        ),
+    );
+    openssl.run("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem");
+    openssl.run("pkcs8 -topk8 -nocrypt -in key.pem -outform DER -out key.p8");
+    openssl.run("req -x509 -new -key key.pem -days 3650 -config config -out root.pem");
+    let root = Certificate::chain_from_pem(&openssl.read("root.pem")).expect("a certificate").remove(0);
+    (root, Arc::new(SoftwareKey::from_pkcs8(Secret::new(openssl.read("key.p8"))).expect("a key")))
+}
+
+#[test]
+fn a_foreign_root_issues_under_its_own_name_and_key_identifier() {
+    let (root, key) = foreign_root("C = DE\nO = Acme (Old) Ltd.\nCN = Root: 1");
+    let issuer = Issuer::new(vec![root.clone()], key.clone()).expect("it issues");
+    let now = root.not_before() + Duration::from_secs(1);
+    let device_key = self::key(KeyAlgorithm::P256);
+    let approved = Profile::builtin(Builtin::OcfIdentity).approve(SignedCsr::for_key(&*device_key).expect("it signs"), &device(), now);
+    let leaf = issuer.issue(approved.expect("approved"), &SystemRandom).expect("an identity");
+    assert_eq!(leaf.issuer().der(), root.subject().der());
+    assert_eq!(leaf.authority_key_id(), root.subject_key_id());
+    // OpenSSL makes identifiers in another way (RFC 5280 §4.2.1.2 (1)) than we.
+    assert_ne!(root.subject_key_id(), Some(&root.public_key().key_id().as_bytes()[..]));
+    let list = issuer.sign_crl(&CrlContent {
+        number: NonZeroU64::MIN,
+        this_update: now,
+        next_update: now + Duration::from_secs(60),
+        revoked: vec![],
+    });
+    assert!(list.expect("a list").is_signed_by(root.public_key()));
+}
+
+#[test]
+fn names_that_would_not_be_written_as_they_are_cannot_issue() {
+    for name in ["O = Acme?\nCN = Root", "0.OU = One\n1.OU = Two\nCN = Root", "O = Acme\n+CN = Root"] {
+        let (root, key) = foreign_root(name);
+        let refused = Issuer::new(vec![root], key).map(drop);
+        assert!(matches!(refused, Err(gatehouse_pki::IssuerError::Name { .. })), "{name}: {refused:?}");
+    }
 }
