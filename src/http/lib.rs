@@ -12,6 +12,7 @@
 mod activity;
 mod config;
 mod counters;
+mod lent;
 mod permission;
 mod problem;
 mod public;

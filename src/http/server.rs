@@ -4,6 +4,7 @@ use crate::{
     Config, Problem, Routes,
     activity::{Activity, WatchedBody},
     counters,
+    lent::Lent,
     problem::PROBLEM_JSON,
     routes::Pattern,
 };
@@ -27,7 +28,6 @@ use hyper_util::{
 use std::{
     convert::Infallible,
     fmt,
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -40,6 +40,9 @@ use tracing::{Instrument, debug, error, info_span};
 
 /// How long a connection that was asked to close may take to write out what it still holds.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// How long what a peer still sends is thrown away after the last answer. It does not cost us anything but the wait.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A resource of one origin never needs what these forbid; a page that does says so itself.
 static SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 4] = [
@@ -171,7 +174,8 @@ impl Service for Server {
             let (server, shared) = (Arc::clone(&server), Arc::clone(&requests));
             async move { Ok::<_, Infallible>(server.answer(request, &shared).await) }
         });
-        let mut served = pin!(protocol.serve_connection(TokioIo::new(stream), service));
+        let (lent, given_back) = Lent::new(stream);
+        let mut served = Box::pin(protocol.serve_connection(TokioIo::new(lent), service));
         let mut phase = Phase::Open;
         loop {
             let deadline = match phase {
@@ -184,7 +188,7 @@ impl Service for Server {
                     if let Err(error) = result {
                         debug!(%error, "connection ended with an error");
                     }
-                    return;
+                    break;
                 }
                 () = shutdown.draining(), if phase == Phase::Open => {
                     phase = if is_http2 {
@@ -206,6 +210,10 @@ impl Service for Server {
                     }
                 },
             }
+        }
+        drop(served);
+        if let Some(stream) = given_back.take() {
+            stream.linger(LINGER).await;
         }
     }
 }

@@ -4,12 +4,17 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
+    time::timeout,
 };
 use tokio_rustls::server::TlsStream;
+
+/// The most that is thrown away for a peer's sake. More than sockets hold on the way means that it does not listen.
+const LINGER_BYTES: u64 = 4 << 20;
 
 /// Bytes from and to a peer.
 #[derive(Debug)]
@@ -28,6 +33,23 @@ impl Stream {
 
     pub(crate) fn tls(tls: TlsStream<TcpStream>) -> Self {
         Self(Inner::Tls(Box::new(tls)))
+    }
+
+    /// Closes the connection so that the peer gets what was written. A socket that is closed while the peer still sends
+    /// makes the kernel answer with a reset, and a reset takes with it what the peer has not read yet. So our half is
+    /// closed first, and what still comes is thrown away until the peer closes its half, the time is over, or it is too much.
+    pub async fn linger(mut self, limit: Duration) {
+        let throw_away = async {
+            self.shutdown().await?;
+            // Nobody wants to know what it was: it needs no decryption.
+            let tcp = match self.0 {
+                Inner::Plain(tcp) => tcp,
+                Inner::Tls(tls) => tls.into_inner().0,
+            };
+            tokio::io::copy(&mut tcp.take(LINGER_BYTES), &mut tokio::io::sink()).await
+        };
+        // A peer that is gone already, or takes too long, has had its chance.
+        let _ = timeout(limit, throw_away).await;
     }
 
     /// Whether the bytes are encrypted on their way.

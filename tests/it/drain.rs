@@ -2,6 +2,9 @@
 
 use crate::support::{HTTPS, PLAIN, block_on, connect_tls, connector, exchange, start, start_https};
 use gatehouse_testkit::{process::poll_until, server::PATIENCE};
+use http_body_util::{BodyExt, Empty};
+use hyper::{body::Bytes, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -54,6 +57,53 @@ fn a_thousand_busy_connections_lose_no_request_when_the_server_is_told_to_stop()
     let status = server.wait().expect("waited").expect("the server ends");
     assert!(status.success(), "{status}: {}", server.log());
     server.logged("drained");
+}
+
+#[test]
+fn http2_connections_get_every_answer_that_was_made_when_the_server_is_told_to_stop() {
+    const CONNECTIONS: usize = 50;
+    const STREAMS: usize = 10;
+    let (mut server, authority) = start_https(&format!("[log]\nlevel = \"info,gatehouse_http=debug\"\n{HTTPS}"));
+    let address = server.address("api");
+    let connector = connector(&authority, b"h2");
+    let answered = block_on(async {
+        let answered = Arc::new(AtomicUsize::new(0));
+        let mut streams = tokio::task::JoinSet::new();
+        for _ in 0..CONNECTIONS {
+            let tls = connect_tls(&connector, address).await.expect("connected");
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(tls)).await.expect("HTTP/2");
+            tokio::spawn(connection);
+            for _ in 0..STREAMS {
+                streams.spawn(ask_until_told_to_go(sender.clone(), Arc::clone(&answered)));
+            }
+        }
+        while answered.load(Ordering::Relaxed) < 5 * CONNECTIONS * STREAMS {
+            tokio::task::yield_now().await;
+        }
+        server.terminate().expect("signalled");
+        streams.join_all().await;
+        answered.load(Ordering::Relaxed)
+    });
+    assert!(server.wait().expect("waited").expect("the server ends").success());
+    server.logged("drained");
+    // A client may have queued requests behind its answer to our GOAWAY. Those the server never took, and says so by the
+    // last stream in its second GOAWAY (RFC 9113 §6.8). What it took has arrived: as many answers as the server made.
+    let made = || server.log().lines().filter(|line| line.contains("answered")).count();
+    poll_until(PATIENCE, || (made() >= answered).then_some(()));
+    println!("{answered} requests answered on {CONNECTIONS} HTTP/2 connections, the server had taken {}", made());
+    assert_eq!(made(), answered);
+}
+
+/// Requests one after the other until the connection takes no more.
+async fn ask_until_told_to_go(mut sender: http2::SendRequest<Empty<Bytes>>, answered: Arc<AtomicUsize>) {
+    while sender.ready().await.is_ok() {
+        let request = hyper::Request::get("https://localhost/health").body(Empty::new()).expect("request");
+        let Ok(response) = sender.send_request(request).await else { return };
+        assert_eq!(response.status(), 200);
+        if response.into_body().collect().await.is_ok() {
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 #[test]

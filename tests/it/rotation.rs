@@ -1,7 +1,10 @@
 //! Certificates change under a running server, and no connection notices.
 
 use crate::support::{ForeignAuthority, HTTPS, block_on, connect_tls, connector, exchange, start_https};
-use gatehouse_testkit::server::Server;
+use gatehouse_testkit::{
+    process::poll_until,
+    server::{PATIENCE, Server},
+};
 use rustls::pki_types::CertificateDer;
 use std::{
     fs,
@@ -77,8 +80,9 @@ fn a_hang_up_signal_and_a_changed_file_have_the_same_effect_as_the_command() {
     server.logged("reloaded");
     assert_eq!(serial_of(&block_on(presented(&connector, server.address("api")))), 7);
     authority.deploy(&folder, 8);
+    let serial = || serial_of(&block_on(presented(&connector, server.address("api"))));
+    assert!(poll_until(PATIENCE, || (serial() == 8).then_some(())).is_some(), "{}", server.log());
     server.logged("files changed, new handshakes use them");
-    assert_eq!(serial_of(&block_on(presented(&connector, server.address("api")))), 8);
 }
 
 fn rotate(server: &Server, authority: &ForeignAuthority, serial: u64) {
