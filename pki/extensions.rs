@@ -52,6 +52,8 @@ pub enum ExtendedKeyUsage {
     ClientAuth,
     /// TLS server authentication.
     ServerAuth,
+    /// Signing messages.
+    EmailProtection,
     /// The identity of an OCF device, 1.3.6.1.4.1.44924.1.6.
     OcfIdentity,
     /// Any purpose.
@@ -243,6 +245,7 @@ fn read_extended_key_usages(value: &[u8]) -> Result<Vec<ExtendedKeyUsage>, Certi
         usages.push(match list.oid()? {
             oid::usage::CLIENT_AUTH => ExtendedKeyUsage::ClientAuth,
             oid::usage::SERVER_AUTH => ExtendedKeyUsage::ServerAuth,
+            oid::usage::EMAIL_PROTECTION => ExtendedKeyUsage::EmailProtection,
             oid::usage::OCF_IDENTITY => ExtendedKeyUsage::OcfIdentity,
             oid::usage::ANY => ExtendedKeyUsage::Any,
             other => ExtendedKeyUsage::Other(other.into()),

@@ -27,6 +27,7 @@ pub(crate) mod usage {
     pub(crate) const ANY: &[u8] = &[0x55, 0x1d, 37, 0];
     pub(crate) const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
     pub(crate) const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+    pub(crate) const EMAIL_PROTECTION: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 4];
     /// 1.3.6.1.4.1.44924.1.6
     pub(crate) const OCF_IDENTITY: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0xde, 0x7c, 1, 6];
 }

@@ -24,6 +24,8 @@ pub enum Purpose {
     Server,
     /// An OCF device with its identity certificate, as a client.
     OcfDevice,
+    /// A signed message (CMS), such as a manufacturer's manifest.
+    SignedMessage,
 }
 
 /// What becomes of a leaf that has expired.
@@ -72,6 +74,7 @@ impl Purpose {
         match self {
             Self::Client => &[ExtendedKeyUsage::ClientAuth],
             Self::Server => &[ExtendedKeyUsage::ServerAuth],
+            Self::SignedMessage => &[ExtendedKeyUsage::EmailProtection],
             Self::OcfDevice => &[ExtendedKeyUsage::ClientAuth, ExtendedKeyUsage::OcfIdentity],
         }
     }

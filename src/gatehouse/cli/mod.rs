@@ -12,6 +12,7 @@ mod check;
 mod completions;
 mod context;
 mod doctor;
+mod factory;
 mod failure;
 mod init;
 mod log_level;
@@ -61,6 +62,7 @@ enum Command {
     LogLevel(log_level::LogLevel),
     Stop(stop::Stop),
     Store(store::Store),
+    Factory(factory::Factory),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -80,6 +82,7 @@ impl Command {
             Self::LogLevel(command) => command.run(context),
             Self::Stop(command) => command.run(context),
             Self::Store(command) => command.run(context),
+            Self::Factory(command) => command.run(context),
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),
         }

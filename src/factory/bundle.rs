@@ -1,0 +1,277 @@
+//! What leaves the line with a device: everything that is written into it.
+//!
+//! A bundle is a folder in a tar file, called like the device. A file holds one bundle or a part of a batch.
+//!
+//! | file | content |
+//! |---|---|
+//! | `chain.pem` | the device's certificate, then its issuers up to below the root |
+//! | `key.pem` or `key.cms` | the device's key, if it was made here: plain, or sealed to the recipient |
+//! | `service-anchors.pem` | whom the device trusts as provisioning service: the anchor in use, then the spare |
+//! | `device.json` | the provisioning address, and the device's entry as manifests will have it |
+//!
+//! The device root is not in it: a device that trusted it would take another device for its provisioning service.
+
+use crate::{
+    files::{self, FileError},
+    record::Sha256,
+    serial::DeviceSerial,
+    tar::{self, Files, TarError},
+};
+use gatehouse_pki::{Certificate, CertificateError, OrganisationName, Serial};
+use gatehouse_types::{Secret, UnixTime};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+};
+use zeroize::{Zeroize, Zeroizing};
+
+const CHAIN: &str = "chain.pem";
+const PLAIN_KEY: &str = "key.pem";
+const SEALED_KEY: &str = "key.cms";
+const ANCHORS: &str = "service-anchors.pem";
+const ABOUT: &str = "device.json";
+
+/// The version of the bundle's form.
+const FORM: u32 = 1;
+
+/// Why a file is not a bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The archive is damaged or of another kind.
+    #[error("this is not a device bundle")]
+    Archive(#[from] TarError),
+    /// A file is missing, or one too many.
+    #[error("the bundle's files are not chain.pem, service-anchors.pem, device.json and at most one key")]
+    Files,
+    /// `device.json` is not what it should be.
+    #[error("the bundle's device.json cannot be read: {0}")]
+    About(String),
+    /// A certificate is not one.
+    #[error("a certificate in the bundle is not good")]
+    Certificate(#[from] CertificateError),
+}
+
+/// A device's entry, as the bundle and manifests have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The device's serial.
+    pub device: DeviceSerial,
+    /// Its certificate's serial number.
+    pub certificate: Serial,
+    /// SHA-256 over its public key.
+    pub key: Sha256,
+    /// SHA-256 over its certificate.
+    pub fingerprint: Sha256,
+}
+
+impl Entry {
+    /// The entry of a device that was given this certificate.
+    pub fn new(device: DeviceSerial, certificate: &Certificate) -> Self {
+        let key = certificate.public_key().fingerprint().into();
+        Self { device, certificate: certificate.serial().clone(), key, fingerprint: certificate.fingerprint().into() }
+    }
+}
+
+/// What a bundle says besides certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    form: u32,
+    /// Who made the device.
+    pub manufacturer: OrganisationName,
+    /// Where the device finds its provisioning service.
+    pub provisioning: String,
+    /// When it was made.
+    pub made: UnixTime,
+    /// The device's serial.
+    pub device: DeviceSerial,
+    /// Its certificate's serial number.
+    pub certificate: Serial,
+    /// SHA-256 over its public key.
+    pub key: Sha256,
+    /// SHA-256 over its certificate.
+    pub fingerprint: Sha256,
+}
+
+impl About {
+    /// The device's entry as manifests have it.
+    pub fn entry(&self) -> Entry {
+        let Self { device, certificate, key, fingerprint, .. } = self.clone();
+        Entry { device, certificate, key, fingerprint }
+    }
+}
+
+/// The device's private key.
+pub enum BundleKey {
+    /// As it is, in PEM (PKCS#8).
+    Plain(Secret),
+    /// Sealed to the recipient: a CMS message.
+    Sealed(Vec<u8>),
+    /// The device made it and keeps it.
+    InDevice,
+}
+
+/// A bundle that was read.
+pub struct Bundle {
+    /// What it says.
+    pub about: About,
+    /// The device's certificate, then its issuers.
+    pub chain: Vec<Certificate>,
+    /// The device's key.
+    pub key: BundleKey,
+    /// Whom the device trusts as provisioning service.
+    pub service_anchors: Vec<Certificate>,
+}
+
+impl Bundle {
+    /// Reads every bundle of a file. That their parts fit together is not checked here but by `verify`.
+    ///
+    /// # Errors
+    /// It is not a file of bundles.
+    pub fn read(bytes: &[u8]) -> Result<Vec<Self>, BundleError> {
+        tar::read(bytes)?.into_iter().map(|(folder, files)| Self::new(&folder, files)).collect()
+    }
+
+    fn new(folder: &str, mut files: Files) -> Result<Self, BundleError> {
+        let chain = files.remove(CHAIN).ok_or(BundleError::Files)?;
+        let anchors = files.remove(ANCHORS).ok_or(BundleError::Files)?;
+        let about = files.remove(ABOUT).ok_or(BundleError::Files)?;
+        let key = match (files.remove(PLAIN_KEY), files.remove(SEALED_KEY)) {
+            (Some(pem), None) => BundleKey::Plain(Secret::new(pem)),
+            (None, Some(sealed)) => BundleKey::Sealed(sealed),
+            (None, None) => BundleKey::InDevice,
+            (Some(_), Some(_)) => return Err(BundleError::Files),
+        };
+        if !files.is_empty() {
+            return Err(BundleError::Files);
+        }
+        let about: About = serde_json::from_slice(&about).map_err(|error| BundleError::About(error.to_string()))?;
+        if about.form != FORM {
+            return Err(BundleError::About(format!("form {} is not known to this program", about.form)));
+        }
+        if about.device.as_str() != folder {
+            return Err(BundleError::About(format!("it is about {} and the folder is {folder}", about.device)));
+        }
+        let (chain, service_anchors) = (Certificate::chain_from_pem(&chain)?, Certificate::chain_from_pem(&anchors)?);
+        Ok(Self { about, chain, key, service_anchors })
+    }
+}
+
+impl std::fmt::Debug for Bundle {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Bundle").field("about", &self.about).finish_non_exhaustive()
+    }
+}
+
+/// What is equal in all bundles of a line, written once.
+pub(crate) struct Packer {
+    manufacturer: OrganisationName,
+    provisioning: String,
+    issuers: String,
+    anchors: String,
+}
+
+impl Packer {
+    /// Bundles below these issuers (the line first, without the root), with these service anchors.
+    pub(crate) fn new(manufacturer: OrganisationName, provisioning: String, issuers: &[Certificate], anchors: &[Certificate]) -> Self {
+        let pem = |all: &[Certificate]| all.iter().map(Certificate::pem).collect();
+        Self { manufacturer, provisioning, issuers: pem(issuers), anchors: pem(anchors) }
+    }
+
+    /// Appends the bundle of one device to a buffer.
+    pub(crate) fn pack(&self, out: &mut Vec<u8>, entry: &Entry, certificate: &Certificate, key: &BundleKey, made: UnixTime) {
+        let Entry { device, certificate: number, key: key_hash, fingerprint } = entry.clone();
+        let about = About {
+            form: FORM,
+            manufacturer: self.manufacturer.clone(),
+            provisioning: self.provisioning.clone(),
+            made,
+            device,
+            certificate: number,
+            key: key_hash,
+            fingerprint,
+        };
+        let about = serde_json::to_vec(&about).expect("names, hashes and numbers are JSON");
+        let mut archive = tar::Writer::new(out, entry.device.as_str(), u64::try_from(made.secs()).unwrap_or(0));
+        archive.file(CHAIN, &[certificate.pem().as_bytes(), self.issuers.as_bytes()]);
+        match key {
+            BundleKey::Plain(pem) => archive.file(PLAIN_KEY, &[pem.expose()]),
+            BundleKey::Sealed(message) => archive.file(SEALED_KEY, &[message]),
+            BundleKey::InDevice => {}
+        }
+        archive.file(ANCHORS, &[self.anchors.as_bytes()]);
+        archive.file(ABOUT, &[&about]);
+    }
+}
+
+/// A file that bundles are written into, which may hold plain keys: what was in memory is wiped.
+pub(crate) struct BundleFile {
+    file: File,
+    path: PathBuf,
+    buffer: Zeroizing<Vec<u8>>,
+}
+
+/// How much is collected before it is written.
+const COLLECT: usize = 256 * 1024;
+
+/// More than any bundle takes, so that the buffer never grows and leaves copies behind.
+const ROOM: usize = 64 * 1024;
+
+impl BundleFile {
+    /// A new file that only its owner reads. It must not exist.
+    pub(crate) fn create(path: &Path) -> Result<Self, FileError> {
+        let buffer = Zeroizing::new(Vec::with_capacity(COLLECT + ROOM));
+        Ok(Self { file: files::create_new(path)?, path: path.to_owned(), buffer })
+    }
+
+    /// Adds what `write` appends: one bundle.
+    pub(crate) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), FileError> {
+        write(&mut self.buffer);
+        if self.buffer.len() >= COLLECT { self.flush() } else { Ok(()) }
+    }
+
+    /// Ends the file. It is not durable yet.
+    pub(crate) fn finish(mut self) -> Result<File, FileError> {
+        self.buffer.extend_from_slice(&tar::END);
+        self.flush()?;
+        Ok(self.file)
+    }
+
+    fn flush(&mut self) -> Result<(), FileError> {
+        self.file.write_all(&self.buffer).map_err(FileError::at(&self.path))?;
+        self.buffer.as_mut_slice().zeroize();
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// A private key in PEM (RFC 7468 §10).
+pub(crate) fn key_pem(pkcs8: &Secret) -> Secret {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    // Sized beforehand: a buffer that grows leaves copies behind.
+    let mut encoded = vec![0; pkcs8.len().div_ceil(3) * 4];
+    let written = STANDARD.encode_slice(pkcs8.expose(), &mut encoded).expect("the buffer has the encoded length");
+    let encoded = Secret::new(encoded);
+    let mut pem = Vec::with_capacity(written + written / 64 + 64);
+    pem.extend_from_slice(b"-----BEGIN PRIVATE KEY-----\n");
+    for line in encoded.expose()[..written].chunks(64) {
+        pem.extend_from_slice(line);
+        pem.push(b'\n');
+    }
+    pem.extend_from_slice(b"-----END PRIVATE KEY-----\n");
+    Secret::new(pem)
+}
+
+/// The PKCS#8 in a PEM that [`key_pem`] made.
+pub(crate) fn key_from_pem(pem: &Secret) -> Option<Secret> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let text = std::str::from_utf8(pem.expose()).ok()?;
+    let body = text.strip_prefix("-----BEGIN PRIVATE KEY-----\n")?.strip_suffix("-----END PRIVATE KEY-----\n")?;
+    let mut encoded = Vec::with_capacity(body.len());
+    encoded.extend(body.bytes().filter(|b| *b != b'\n'));
+    let encoded = Secret::new(encoded);
+    STANDARD.decode(encoded.expose()).ok().map(Secret::new)
+}

@@ -1,0 +1,383 @@
+//! Sealing a device's private key to a recipient: CMS AuthEnvelopedData (RFC 5083) with AES-256-GCM.
+//!
+//! The recipient is a certificate with an elliptic key (ephemeral-static ECDH, RFC 5753) or an RSA key
+//! (RSAES-OAEP, RFC 3560). Every message has a content key of its own. For elliptic recipients the messages of one
+//! [`Session`] share the ephemeral key, and each has its own random user keying material, so that the key that
+//! wraps the content key differs too: one key agreement serves hundreds of messages, and what opens one of them
+//! opens no other. `openssl cms -decrypt` opens them all.
+
+use super::der::{self, BIT_STRING, INTEGER, NULL, OCTET_STRING, OID, SET};
+use gatehouse_types::{Random, Secret};
+use openssl::{
+    aes::{AesKey, wrap_key},
+    cms::CmsContentInfo,
+    ec::EcKey,
+    encrypt::Encrypter,
+    error::ErrorStack,
+    hash::MessageDigest,
+    nid::Nid,
+    pkey::{Id, PKey, Private, Public},
+    rsa::Padding,
+    x509::X509,
+};
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    agreement::{self, EphemeralPrivateKey, UnparsedPublicKey},
+    digest::{Context, SHA256},
+};
+
+/// The smallest RSA key that is sealed to.
+const MIN_RSA_BITS: u32 = 2048;
+
+const CONTENT_KEY: usize = 32;
+const NONCE: usize = 12;
+const MAC: usize = 16;
+const USER_KEYING_MATERIAL: usize = 32;
+
+const ID_AUTH_ENVELOPED_DATA: [u8; 13] = [OID, 11, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x17];
+const ID_DATA: [u8; 11] = [OID, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];
+const ID_AES256_GCM: [u8; 11] = [OID, 9, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2e];
+const ID_AES256_WRAP: [u8; 11] = [OID, 9, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2d];
+const ID_ECDH_SHA256: [u8; 8] = [OID, 6, 0x2b, 0x81, 0x04, 0x01, 0x0b, 0x01];
+const ID_EC_PUBLIC_KEY: [u8; 9] = [OID, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+const ID_RSAES_OAEP: [u8; 11] = [OID, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x07];
+const ID_MGF1: [u8; 11] = [OID, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08];
+const ID_SHA256: [u8; 11] = [OID, 9, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
+
+/// Why a key cannot be sealed or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The file holds no certificate.
+    #[error("the recipient is not a certificate in PEM")]
+    NotCertificate(#[source] ErrorStack),
+    /// The certificate's key cannot be sealed to.
+    #[error("a recipient has a P-256, P-384 or RSA key of at least {MIN_RSA_BITS} bits")]
+    Key,
+    /// OpenSSL fails.
+    #[error("the key could not be sealed")]
+    Crypto(#[source] ErrorStack),
+    /// The sealed key is not for this recipient, or was damaged.
+    #[error("the sealed key does not open with this recipient's key")]
+    NotOurs,
+}
+
+/// Whoever may open the keys that the factory makes: their certificate.
+#[derive(Clone)]
+pub struct Recipient {
+    identifier: Vec<u8>,
+    key: RecipientKey,
+}
+
+#[derive(Clone)]
+enum RecipientKey {
+    Elliptic { algorithm: &'static agreement::Algorithm, point: Vec<u8> },
+    Rsa(PKey<Public>),
+}
+
+impl Recipient {
+    /// The recipient whose certificate this is. Who vouches for it is not checked: whoever starts the line chooses it.
+    ///
+    /// # Errors
+    /// It is no certificate, or its key cannot be sealed to.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, SealError> {
+        let certificate = X509::from_pem(pem).map_err(SealError::NotCertificate)?;
+        let identifier = (|| {
+            let issuer = certificate.issuer_name().to_der()?;
+            let mut serial = certificate.serial_number().to_bn()?.to_vec();
+            if serial.first().is_none_or(|b| b & 0x80 != 0) {
+                serial.insert(0, 0);
+            }
+            Ok(der::sequence(&[&issuer, &der::value(INTEGER, &[&serial])]))
+        })();
+        let key = certificate.public_key().map_err(|_| SealError::Key)?;
+        Ok(Self { identifier: identifier.map_err(SealError::Crypto)?, key: RecipientKey::new(key)? })
+    }
+
+    /// Begins to seal: at most a few hundred messages belong to one session.
+    ///
+    /// # Errors
+    /// There is no randomness, or the recipient's key is not on its curve.
+    pub fn session(&self) -> Result<Session<'_>, SealError> {
+        let agreed = match &self.key {
+            RecipientKey::Rsa(_) => None,
+            RecipientKey::Elliptic { algorithm, point } => Some(Agreed::new(algorithm, point)?),
+        };
+        Ok(Session { recipient: self, agreed })
+    }
+}
+
+impl std::fmt::Debug for Recipient {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Recipient").finish_non_exhaustive()
+    }
+}
+
+impl RecipientKey {
+    fn new(key: PKey<Public>) -> Result<Self, SealError> {
+        match key.id() {
+            Id::RSA if key.bits() >= MIN_RSA_BITS => Ok(Self::Rsa(key)),
+            Id::EC => {
+                let elliptic: EcKey<Public> = key.ec_key().map_err(SealError::Crypto)?;
+                let algorithm = match elliptic.group().curve_name() {
+                    Some(Nid::X9_62_PRIME256V1) => &agreement::ECDH_P256,
+                    Some(Nid::SECP384R1) => &agreement::ECDH_P384,
+                    _ => return Err(SealError::Key),
+                };
+                let mut numbers = openssl::bn::BigNumContext::new().map_err(SealError::Crypto)?;
+                let form = openssl::ec::PointConversionForm::UNCOMPRESSED;
+                let point = elliptic.public_key().to_bytes(elliptic.group(), form, &mut numbers).map_err(SealError::Crypto)?;
+                Ok(Self::Elliptic { algorithm, point })
+            }
+            _ => Err(SealError::Key),
+        }
+    }
+}
+
+/// One key agreement, and the messages that are sealed with it.
+pub struct Session<'a> {
+    recipient: &'a Recipient,
+    agreed: Option<Agreed>,
+}
+
+struct Agreed {
+    originator: Vec<u8>,
+    shared: Secret,
+}
+
+impl Agreed {
+    fn new(algorithm: &'static agreement::Algorithm, point: &[u8]) -> Result<Self, SealError> {
+        let random = ring::rand::SystemRandom::new();
+        let ephemeral = EphemeralPrivateKey::generate(algorithm, &random).map_err(|_| SealError::Key)?;
+        let public = ephemeral.compute_public_key().map_err(|_| SealError::Key)?;
+        let peer = UnparsedPublicKey::new(algorithm, point);
+        let shared = agreement::agree_ephemeral(ephemeral, &peer, |secret| Secret::new(secret.to_vec())).map_err(|_| SealError::Key)?;
+        let algorithm = der::sequence(&[&ID_EC_PUBLIC_KEY]);
+        let public = der::value(BIT_STRING, &[&[0], public.as_ref()]);
+        Ok(Self { originator: der::value(der::context(0), &[&der::value(der::context(1), &[&algorithm, &public])]), shared })
+    }
+
+    /// ANSI X9.63 with SHA-256 over the shared secret and ECC-CMS-SharedInfo (RFC 5753 §7.2).
+    fn wrapping_key(&self, material: &[u8], wrap: &[u8]) -> Secret {
+        let bits = (CONTENT_KEY as u32 * 8).to_be_bytes();
+        let info = der::sequence(&[
+            wrap,
+            &der::value(der::context(0), &[&der::value(OCTET_STRING, &[material])]),
+            &der::value(der::context(2), &[&der::value(OCTET_STRING, &[&bits])]),
+        ]);
+        let mut hash = Context::new(&SHA256);
+        hash.update(self.shared.expose());
+        hash.update(&1u32.to_be_bytes());
+        hash.update(&info);
+        Secret::new(hash.finish().as_ref().to_vec())
+    }
+}
+
+impl Session<'_> {
+    /// Seals the secret: the DER of a CMS message.
+    ///
+    /// # Errors
+    /// OpenSSL fails.
+    pub fn seal(&self, secret: &Secret, random: &dyn Random) -> Result<Vec<u8>, SealError> {
+        let mut content_key = vec![0; CONTENT_KEY];
+        random.fill(&mut content_key);
+        let content_key = Secret::new(content_key);
+        let mut nonce = [0; NONCE];
+        random.fill(&mut nonce);
+        let mut text = secret.expose().to_vec();
+        let cipher =
+            LessSafeKey::new(UnboundKey::new(&AES_256_GCM, content_key.expose()).expect("the content key has the cipher's length"));
+        let mac = cipher
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut text)
+            .expect("a key is far shorter than what GCM seals");
+        let algorithm = der::sequence(&[&ID_AES256_GCM, &der::sequence(&[&der::value(OCTET_STRING, &[&nonce]), &der::small(MAC as u8)])]);
+        let content = der::sequence(&[&ID_DATA, &algorithm, &der::value(der::context_primitive(0), &[&text])]);
+        let recipients = der::value(SET, &[&self.recipient_info(&content_key, random)?]);
+        let message = der::sequence(&[&der::small(0), &recipients, &content, &der::value(OCTET_STRING, &[mac.as_ref()])]);
+        Ok(der::sequence(&[&ID_AUTH_ENVELOPED_DATA, &der::value(der::context(0), &[&message])]))
+    }
+
+    fn recipient_info(&self, content_key: &Secret, random: &dyn Random) -> Result<Vec<u8>, SealError> {
+        match (&self.recipient.key, &self.agreed) {
+            (RecipientKey::Rsa(key), _) => self.transport(key, content_key).map_err(SealError::Crypto),
+            (_, Some(agreed)) => self.agreement(agreed, content_key, random),
+            (RecipientKey::Elliptic { .. }, None) => Err(SealError::Key),
+        }
+    }
+
+    /// KeyAgreeRecipientInfo (RFC 5652 §6.2.2).
+    fn agreement(&self, agreed: &Agreed, content_key: &Secret, random: &dyn Random) -> Result<Vec<u8>, SealError> {
+        let mut material = [0; USER_KEYING_MATERIAL];
+        random.fill(&mut material);
+        let wrap = der::sequence(&[&ID_AES256_WRAP]);
+        let key = agreed.wrapping_key(&material, &wrap);
+        let key = AesKey::new_encrypt(key.expose()).map_err(|_| SealError::Key)?;
+        let mut wrapped = [0; CONTENT_KEY + 8];
+        wrap_key(&key, None, &mut wrapped, content_key.expose()).map_err(|_| SealError::Key)?;
+        let encrypted = der::sequence(&[&self.recipient.identifier, &der::value(OCTET_STRING, &[&wrapped])]);
+        let parts: [&[u8]; 5] = [
+            &der::small(3),
+            &agreed.originator,
+            &der::value(der::context(1), &[&der::value(OCTET_STRING, &[&material])]),
+            &der::sequence(&[&ID_ECDH_SHA256, &wrap]),
+            &der::sequence(&[&encrypted]),
+        ];
+        Ok(der::value(der::context(1), &parts))
+    }
+
+    /// KeyTransRecipientInfo (RFC 5652 §6.2.1) with OAEP over SHA-256.
+    fn transport(&self, key: &PKey<Public>, content_key: &Secret) -> Result<Vec<u8>, ErrorStack> {
+        let mut encrypter = Encrypter::new(key)?;
+        encrypter.set_rsa_padding(Padding::PKCS1_OAEP)?;
+        encrypter.set_rsa_oaep_md(MessageDigest::sha256())?;
+        encrypter.set_rsa_mgf1_md(MessageDigest::sha256())?;
+        let mut encrypted = vec![0; encrypter.encrypt_len(content_key.expose())?];
+        let length = encrypter.encrypt(content_key.expose(), &mut encrypted)?;
+        encrypted.truncate(length);
+        let hash = der::sequence(&[&ID_SHA256, &[NULL, 0]]);
+        let mask = der::sequence(&[&ID_MGF1, &hash]);
+        let parameters = der::sequence(&[&der::value(der::context(0), &[&hash]), &der::value(der::context(1), &[&mask])]);
+        let algorithm = der::sequence(&[&ID_RSAES_OAEP, &parameters]);
+        Ok(der::sequence(&[&der::small(0), &self.recipient.identifier, &algorithm, &der::value(OCTET_STRING, &[&encrypted])]))
+    }
+}
+
+/// The recipient's private key, with which a bundle is checked after it was made.
+pub struct RecipientPrivateKey(PKey<Private>);
+
+impl RecipientPrivateKey {
+    /// Reads an unencrypted PEM file.
+    ///
+    /// # Errors
+    /// It is no private key.
+    pub fn from_pem(pem: &Secret) -> Result<Self, SealError> {
+        // A callback that gives nothing: OpenSSL would otherwise ask on the terminal for the passphrase.
+        PKey::private_key_from_pem_callback(pem.expose(), |_| Ok(0)).map(Self).map_err(|_| SealError::Key)
+    }
+
+    /// Opens a sealed message.
+    ///
+    /// # Errors
+    /// It is not for this recipient, or was damaged.
+    pub fn open(&self, message: &[u8]) -> Result<Secret, SealError> {
+        let message = CmsContentInfo::from_der(message).map_err(|_| SealError::NotOurs)?;
+        message.decrypt_without_cert_check(&self.0).map(Secret::new).map_err(|_| SealError::NotOurs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openssl::{
+        asn1::Asn1Time,
+        ec::EcGroup,
+        rsa::Rsa,
+        x509::{X509Builder, X509NameBuilder},
+    };
+    use std::process::Command;
+
+    struct System;
+
+    impl Random for System {
+        fn fill(&self, buffer: &mut [u8]) {
+            openssl::rand::rand_bytes(buffer).expect("random");
+        }
+    }
+
+    fn elliptic(curve: Nid) -> PKey<Private> {
+        let group = EcGroup::from_curve_name(curve).expect("curve");
+        PKey::from_ec_key(EcKey::generate(&group).expect("key")).expect("key")
+    }
+
+    fn certificate(key: &PKey<Private>) -> Vec<u8> {
+        let mut name = X509NameBuilder::new().expect("name");
+        name.append_entry_by_text("CN", "recipient").expect("name");
+        let name = name.build();
+        let mut builder = X509Builder::new().expect("certificate");
+        builder.set_version(2).expect("version");
+        // The top bit is set: the identifier must not make it a negative number.
+        let serial = openssl::bn::BigNum::from_slice(&[0xf1; 16]).expect("serial");
+        builder.set_serial_number(&serial.to_asn1_integer().expect("serial")).expect("serial");
+        builder.set_subject_name(&name).expect("subject");
+        builder.set_issuer_name(&name).expect("issuer");
+        builder.set_pubkey(key).expect("key");
+        builder.set_not_before(&Asn1Time::days_from_now(0).expect("time")).expect("time");
+        builder.set_not_after(&Asn1Time::days_from_now(1).expect("time")).expect("time");
+        builder.sign(key, MessageDigest::sha256()).expect("sign");
+        builder.build().to_pem().expect("pem")
+    }
+
+    #[test]
+    fn stock_openssl_opens_what_is_sealed_for_each_kind_of_recipient() {
+        let rsa = PKey::from_rsa(Rsa::generate(2048).expect("key")).expect("key");
+        for key in [elliptic(Nid::X9_62_PRIME256V1), elliptic(Nid::SECP384R1), rsa] {
+            let pem = certificate(&key);
+            let recipient = Recipient::from_pem(&pem).expect("recipient");
+            let session = recipient.session().expect("session");
+            let dir = tempfile::tempdir().expect("dir");
+            let path = |name: &str| dir.path().join(name);
+            std::fs::write(path("r.pem"), &pem).expect("write");
+            std::fs::write(path("r.key"), key.private_key_to_pem_pkcs8().expect("pem")).expect("write");
+            for secret in [&b"first"[..], b"second"] {
+                std::fs::write(path("key.cms"), session.seal(&Secret::new(secret.to_vec()), &System).expect("sealed")).expect("write");
+                let arguments = ["cms", "-decrypt", "-inform", "DER", "-in", "key.cms", "-inkey", "r.key", "-recip", "r.pem"];
+                let run = Command::new("openssl").args(arguments).current_dir(&dir).output().expect("openssl runs");
+                assert_eq!(run.stdout, secret, "{:?}: {}", key.id(), String::from_utf8_lossy(&run.stderr));
+            }
+        }
+    }
+
+    #[test]
+    fn the_recipient_opens_it_and_nobody_else() {
+        let (ours, theirs) = (elliptic(Nid::X9_62_PRIME256V1), elliptic(Nid::X9_62_PRIME256V1));
+        let recipient = Recipient::from_pem(&certificate(&ours)).expect("recipient");
+        let sealed = recipient.session().expect("session").seal(&Secret::new(b"key".to_vec()), &System).expect("sealed");
+        let private =
+            |key: &PKey<Private>| RecipientPrivateKey::from_pem(&Secret::new(key.private_key_to_pem_pkcs8().expect("pem"))).expect("key");
+        assert_eq!(private(&ours).open(&sealed).expect("ours").expose(), b"key");
+        assert!(matches!(private(&theirs).open(&sealed), Err(SealError::NotOurs)));
+    }
+
+    #[test]
+    fn a_changed_message_does_not_open() {
+        let key = elliptic(Nid::X9_62_PRIME256V1);
+        let recipient = Recipient::from_pem(&certificate(&key)).expect("recipient");
+        let sealed = recipient.session().expect("session").seal(&Secret::new(b"key".to_vec()), &System).expect("sealed");
+        let private = RecipientPrivateKey(key);
+        // From the wrapped key on every byte is covered by the wrap's check or by GCM.
+        for at in sealed.len() - 20..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(private.open(&changed).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn messages_of_one_session_share_no_key() {
+        let key = elliptic(Nid::X9_62_PRIME256V1);
+        let recipient = Recipient::from_pem(&certificate(&key)).expect("recipient");
+        let session = recipient.session().expect("session");
+        let wrapped = |message: &[u8]| {
+            let mut reader = der::Reader::new(message).enter(der::SEQUENCE).expect("content info");
+            reader.whole(OID).expect("type");
+            let mut message = reader.enter(der::context(0)).expect("message").enter(der::SEQUENCE).expect("message");
+            message.whole(INTEGER).expect("version");
+            let mut info = message.enter(SET).expect("recipients").enter(der::context(1)).expect("agreement");
+            info.whole(INTEGER).expect("version");
+            let originator = info.whole(der::context(0)).expect("originator").to_vec();
+            (originator, info.whole(der::context(1)).expect("material").to_vec())
+        };
+        let secret = Secret::new(b"key".to_vec());
+        let (a, b) = (session.seal(&secret, &System).expect("sealed"), session.seal(&secret, &System).expect("sealed"));
+        assert_eq!(wrapped(&a).0, wrapped(&b).0);
+        assert_ne!(wrapped(&a).1, wrapped(&b).1);
+    }
+
+    #[test]
+    fn weak_and_foreign_recipient_keys_are_refused() {
+        let weak = PKey::from_rsa(Rsa::generate(1024).expect("key")).expect("key");
+        for key in [weak, elliptic(Nid::SECP256K1)] {
+            assert!(matches!(Recipient::from_pem(&certificate(&key)), Err(SealError::Key)));
+        }
+        assert!(matches!(Recipient::from_pem(b"nothing"), Err(SealError::NotCertificate(_))));
+    }
+}

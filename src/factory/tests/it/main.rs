@@ -1,0 +1,4 @@
+//! The factory against real files, real processes and stock OpenSSL.
+
+mod line;
+mod support;
