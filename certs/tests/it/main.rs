@@ -1,7 +1,8 @@
-//! The corpus and its mutations, judged by `pki`, OpenSSL and `webpki`.
+//! The corpus and its mutations, judged by `pki`, OpenSSL and `webpki`, and read by `x509-parser`.
 
 mod corpus;
 mod differences;
+mod fields;
 mod judge;
 mod mutations;
 mod webpki;
