@@ -21,7 +21,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-const KEYRING: Table = Table::new("ca-keyring");
+pub(crate) const KEYRING: Table = Table::new("ca-keyring");
 const LOCK: &[u8] = b"lock";
 
 const CONTENT: &[u8] = b"content";

@@ -57,3 +57,19 @@ pub use revoke::RevokeError;
 pub use seal::{LockError, StretchCost};
 pub use seat::{CaId, Seat, SeatError};
 pub use switch::Issuance;
+
+/// What this crate keeps in the store, for [`gatehouse_store::Store::prepare`].
+pub const SCHEMA: gatehouse_store::Schema = gatehouse_store::Schema {
+    name: "ca",
+    tables: &[
+        keyring::KEYRING,
+        listeners::LISTENERS,
+        authority::HIERARCHY,
+        authority::RECORDS,
+        authority::INDEX,
+        authority::REVOKED,
+        authority::CRLS,
+        authority::STATE,
+    ],
+    migrations: &[],
+};

@@ -18,7 +18,7 @@ use gatehouse_store::{Key, Table};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
-const LISTENERS: Table = Table::new("ca-listeners");
+pub(crate) const LISTENERS: Table = Table::new("ca-listeners");
 
 /// What a listener needs.
 #[derive(Clone, Debug, PartialEq, Eq)]

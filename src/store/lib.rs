@@ -188,10 +188,10 @@ impl fmt::Debug for Snapshot {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineName {
-    /// sled 0.34.
-    #[default]
+    /// sled 0.34. Loses to fjall when the disk is full; see `docs/store.md`.
     Sled,
     /// fjall 3.
+    #[default]
     Fjall,
 }
 
@@ -222,7 +222,7 @@ impl FromStr for EngineName {
 pub struct Config {
     /// The directory. It is made when it is missing.
     pub path: PathBuf,
-    /// The engine. A store stays with the engine that it was made with. Default: sled.
+    /// The engine. A store stays with the engine that it was made with. Default: fjall.
     #[serde(default)]
     pub engine: EngineName,
     /// Memory for pages that were read, in bytes. Default: 64 MiB.

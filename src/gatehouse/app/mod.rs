@@ -137,7 +137,7 @@ impl App {
         prepare_data_dir(&config.data_dir)?;
         // First of all: it tells whether another server holds everything else.
         let control = ControlSocket::bind(&config.control_socket)?;
-        let store = Store::open(&config.store).await.map_err(BuildError::Store)?;
+        let store = open_store(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let authority = custody::open(&config, &store).await?;
         let listeners = listen::bind(&config.listeners, &config.external_address, &authority, &clock).await?;
@@ -371,6 +371,13 @@ async fn heartbeat(notifier: Notifier, interval: Duration, shutdown: Shutdown) {
             () = shutdown.stopped() => return,
         }
     }
+}
+
+/// Opens the store and brings what all parts keep in it up to this version of the program.
+pub(crate) async fn open_store(config: &Config) -> Result<Store, BuildError> {
+    let store = Store::open(&config.store).await.map_err(BuildError::Store)?;
+    store.prepare(&[gatehouse_events::SCHEMA, gatehouse_ca::SCHEMA]).await.map_err(BuildError::Store)?;
+    Ok(store)
 }
 
 /// Makes the folder when it is missing, and refuses one that others may enter.

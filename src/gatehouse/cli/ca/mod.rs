@@ -11,7 +11,6 @@ use crate::app::custody::{self, Algorithm, Answer, FactsGiven, KeyRotation, NewA
 use clap::{Args, Subcommand};
 use gatehouse_base::{Clock, SystemClock};
 use gatehouse_ca::{CaId, Reason};
-use gatehouse_store::Store;
 use gatehouse_types::OrganisationId;
 use std::path::{Path, PathBuf, absolute};
 
@@ -275,7 +274,7 @@ fn carry_out(context: &Context, order: Order) -> Result<Answer, Failure> {
     gatehouse_ca::process::harden().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     context.block_on(async {
         crate::app::prepare_data_dir(&config.data_dir)?;
-        let store = Store::open(&config.store).await.map_err(crate::app::BuildError::Store)?;
+        let store = crate::app::open_store(&config).await?;
         let authority = custody::open(&config, &store).await?;
         Ok(custody::perform(&authority, order, SystemClock.now()).await?)
     })

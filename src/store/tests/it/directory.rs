@@ -111,7 +111,7 @@ async fn one_of_the_two_places_of_the_witness_may_be_damaged() {
     assert!(matches!(Store::open(&config).await, Err(OpenError::Damaged { .. })));
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).expect("make");
     for entry in fs::read_dir(from).expect("list") {
         let entry = entry.expect("entry");

@@ -2,3 +2,4 @@
 
 mod directory;
 mod engines;
+mod old_data;
