@@ -46,10 +46,10 @@ pub enum CsrError {
     #[error("the request's version is not 1 (RFC 2986 §4.1)")]
     Version,
     /// The key is not accepted.
-    #[error("the request's key is refused")]
+    #[error(transparent)]
     Key(#[from] KeyError),
     /// The signature algorithm is not accepted.
-    #[error("the request's signature algorithm is refused")]
+    #[error(transparent)]
     Algorithm(#[from] AlgorithmError),
     /// An attribute or an extension inside of it is there twice.
     #[error("the request has {0} twice; which of them counts would be anybody's guess")]

@@ -49,3 +49,32 @@ fn a_request_signed_with_sha_1_is_refused() {
     let refused = Csr::from_pem(&pem).expect_err("refused");
     assert!(matches!(refused, CsrError::Algorithm(_)), "{refused:?}");
 }
+
+/// What an unmodified OCF device sent to its provisioning service.
+const OF_A_DEVICE: &str = "-----BEGIN CERTIFICATE REQUEST-----
+MIHwMIGWAgEAMDQxMjAwBgNVBAMMKXV1aWQ6ODZiNzcwODgtNjZjZi00OWVhLTYx
+ZDItNjEwZjFlNjMxNDQwMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEQneVtq2D
+7ZYb2Ksm7pholgNSVnUwvDDyEVFukhNu0Q4yCUQvu1nwNWyUYhcBs7DoT4FK46J/
+Da7wnSJI3imN+aAAMAoGCCqGSM49BAMCA0kAMEYCIQCHzBM31rnSybuwjpuVdypM
++0ILvPzJwVRCvxdpZNIn0AIhAOKO7raLr0SfhmzA2ve/Gq54QQoEeFpsV4irVIBy
+z/gt
+-----END CERTIFICATE REQUEST-----
+";
+
+#[test]
+fn the_request_of_a_real_device_is_read_and_verified() {
+    let csr = Csr::from_pem(OF_A_DEVICE.as_bytes()).expect("a request");
+    assert_eq!(csr.subject().to_string(), "CN=uuid:86b77088-66cf-49ea-61d2-610f1e631440");
+    let signed = csr.verify().expect("signed by its key");
+    assert_eq!(signed.key_algorithm(), KeyAlgorithm::P256);
+    assert_eq!(signed.claimed_device().map(|name| name.id().to_string()).as_deref(), Some("86b77088-66cf-49ea-61d2-610f1e631440"));
+}
+
+#[test]
+fn a_refusal_names_the_rule() {
+    let weak = request("-algorithm RSA -pkeyopt rsa_keygen_bits:1024", "/CN=x", "-sha256");
+    let refused = Csr::from_pem(&weak).expect_err("refused");
+    assert_eq!(refused.to_string(), "the RSA modulus has 1024 bits; 2048 to 4096 are accepted");
+    let sha1 = Csr::from_pem(&request(P256, "/CN=x", "-sha1")).expect_err("refused");
+    assert_eq!(sha1.to_string(), "signatures with SHA-1 can be forged; SHA-256 or better is needed");
+}
