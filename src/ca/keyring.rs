@@ -591,6 +591,56 @@ mod tests {
         assert!(matches!(keyring(&store, &key()).await.rotate(&short, CHEAP, Batch::new()).await, Err(KeyringError::WeakPassphrase)));
     }
 
+    /// All bytes under a folder.
+    fn bytes_under(folder: &std::path::Path) -> Vec<u8> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                found.extend(bytes_under(&path));
+            } else {
+                found.extend(std::fs::read(&path).expect("a file"));
+            }
+        }
+        found
+    }
+
+    fn occurs(needle: &[u8], hay: &[u8]) -> bool {
+        hay.windows(needle.len()).any(|window| window == needle)
+    }
+
+    #[tokio::test]
+    async fn no_private_byte_reaches_the_disk_or_a_text() {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(&gatehouse_store::Config::new(folder.path().join("store"))).await.expect("a store");
+        let (old, new) = (UnlockKey::generate(&SystemRandom), UnlockKey::generate(&SystemRandom));
+        let keyring = keyring(&store, &Unlock::Key(old.clone())).await;
+        let fingerprint = add(&store, &keyring).await;
+        keyring.rotate(&Unlock::Key(new.clone()), CHEAP, Batch::new()).await.expect("rotates");
+        let row = store.get(KEYRING, key_of(&fingerprint)).await.expect("reads").expect("is there");
+        let entry: Entry = codec::decode(&row.value).expect("decodes");
+        let Custody::Sealed(envelope) = &entry.custody else { panic!("it is sealed here") };
+        let binding = Binding { key_id: fingerprint.as_bytes(), purpose: &entry.purpose, version: ENTRY_VERSION };
+        let pkcs8 = envelope.open(&keyring.current().wrapping, &binding).expect("opens");
+        // RFC 5915: the private key is an OCTET STRING of 32 bytes behind the version.
+        let at = pkcs8.expose().windows(5).position(|bytes| bytes == [0x02, 0x01, 0x01, 0x04, 0x20]).expect("a P-256 key") + 5;
+        let scalar = pkcs8.expose()[at..at + 32].to_vec();
+        let texts = format!("{keyring:?} {:?}", keyring.list().await);
+        let wrong = open(&store, &Unlock::Key(old.clone())).await.expect_err("the old key");
+        drop((keyring, store));
+        let mut seen = bytes_under(folder.path());
+        assert!(occurs(b"service.1", &seen), "the search finds what is there");
+        seen.extend_from_slice(texts.as_bytes());
+        seen.extend_from_slice(format!("{wrong} {wrong:?}").as_bytes());
+        for secret in [scalar.as_slice(), old.secret().expose(), new.secret().expose()] {
+            let hexadecimal: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+            for form in [secret, hexadecimal.as_bytes(), &STANDARD.encode(secret).as_bytes()[..40], &secret[..16], &secret[16..]] {
+                assert!(!occurs(form, &seen));
+            }
+        }
+    }
+
     /// Stands in for a PKCS#11 module; the real one has tests of its own.
     struct OneKey(Arc<SoftwareKey>);
 

@@ -1,6 +1,8 @@
 //! The product driven from outside, and the rules that hold for the tree as a whole.
 
+mod backup;
 mod command_line;
+mod custody;
 mod documents;
 mod drain;
 mod https;

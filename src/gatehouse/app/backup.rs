@@ -276,6 +276,7 @@ async fn fill(config: &Config, file: &Path, open: &Open, journal: Option<&str>, 
     }
     let store = Store::open(&config.store).await?;
     let mut import = store.import();
+    progress.bytes.fetch_add(first.len() as u64, Ordering::Relaxed);
     import.feed(&first[end + 1..]).await?;
     while let Some(chunk) = incoming.recv().await {
         let chunk = chunk?;
@@ -284,6 +285,7 @@ async fn fill(config: &Config, file: &Path, open: &Open, journal: Option<&str>, 
         progress.rows.store(import.rows(), Ordering::Relaxed);
     }
     let rows = import.rows();
+    progress.rows.store(rows, Ordering::Relaxed);
     import.finish().await?;
     // The reader's last word: without it a cut stream would look like its end.
     reader.await.map_err(|panic| BackupError::File { path: file.to_owned(), source: io::Error::other(panic.to_string()) })?;

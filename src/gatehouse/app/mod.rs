@@ -160,6 +160,7 @@ impl App {
         let mut doors = Tasks::default();
         let mut helpers = Tasks::default();
         let files: Vec<_> = listeners.iter().flat_map(|bound| bound.files.iter().cloned()).collect();
+        let renewed: Vec<_> = listeners.iter().filter_map(|bound| bound.issued.clone()).collect();
         for Bound { listener, role, files, issued } in listeners {
             if let Some(issued) = issued {
                 let shutdown = shutdown.clone();
@@ -172,7 +173,7 @@ impl App {
             info!(listener = listener.name(), address = %listener.address(), "listening");
             doors.start(format!("listener {}", listener.name()), listener.run(Arc::new(server), Arc::clone(&gate), shutdown.clone()));
         }
-        let reloader = Arc::new(Reloader { file: config.file.clone(), files, telemetry });
+        let reloader = Arc::new(Reloader { file: config.file.clone(), files, issued: renewed.clone(), telemetry });
         let handlers = requests::handlers(requests::Server {
             started: SystemClock.elapsed(),
             addresses,
@@ -186,8 +187,13 @@ impl App {
         });
         let custodian = authority.clone();
         let handlers = handlers.on(move |order: custody::Order| {
-            let authority = custodian.clone();
-            async move { custody::perform(&authority, order, SystemClock.now()).await }
+            let (authority, renewed) = (custodian.clone(), renewed.clone());
+            async move {
+                let answer = custody::perform(&authority, order, SystemClock.now()).await;
+                // A revocation or a roll-over may have been about what we present ourselves.
+                renewed.iter().for_each(|issued| issued.wake());
+                answer
+            }
         });
         let backups = Arc::new(backup::Backups::new(store.clone(), config.key_encryption.source.clone()));
         let reports = Arc::clone(&backups);
@@ -314,6 +320,7 @@ impl Running {
 #[derive(Debug)]
 struct Reloader {
     file: Option<PathBuf>,
+    issued: Vec<Arc<custody::IssuedCertificates>>,
     files: Vec<Arc<dyn FromFiles>>,
     telemetry: &'static Telemetry,
 }
@@ -322,6 +329,7 @@ impl Reloader {
     /// Reads certificates and the log level again. What cannot be read stays as it is, and is named.
     fn reload(&self) -> Vec<String> {
         let mut problems: Vec<String> = self.files.iter().filter_map(|files| files.reload().err()).map(|error| error.to_string()).collect();
+        self.issued.iter().for_each(|issued| issued.wake());
         if let Some(file) = &self.file {
             match Config::load(file) {
                 Ok(loaded) => self.telemetry.set_level(&loaded.config.log.level),

@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
+use tokio::sync::Notify;
 
 /// How often the authority is asked whether a newer certificate is due.
 const LOOK: Duration = Duration::from_secs(60);
@@ -17,6 +18,7 @@ pub struct IssuedCertificates {
     authority: Authority,
     wanted: ListenerCertificate,
     current: RwLock<(Vec<u8>, Arc<Credentials>)>,
+    asked: Notify,
 }
 
 /// No certificate for a listener.
@@ -53,7 +55,7 @@ impl IssuedCertificates {
     /// The authority gives none.
     pub async fn open(authority: Authority, wanted: ListenerCertificate) -> Result<Self, IssuedError> {
         let first = present(&authority.listener_certificate(&wanted).await?)?;
-        Ok(Self { authority, wanted, current: RwLock::new(first) })
+        Ok(Self { authority, wanted, current: RwLock::new(first), asked: Notify::new() })
     }
 
     /// Asks the authority at intervals, and shows what is newer from the next handshake on. Returns when draining begins.
@@ -63,12 +65,18 @@ impl IssuedCertificates {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
+                () = self.asked.notified() => {}
                 () = shutdown.draining() => return,
             }
             if let Err(error) = self.look().await {
                 tracing::error!(listener = self.wanted.listener, %error, "no newer certificate; the present one is shown on");
             }
         }
+    }
+
+    /// Lets [`Self::watch`] ask now: the authority was told to do something, or somebody wants everything read again.
+    pub fn wake(&self) {
+        self.asked.notify_one();
     }
 
     /// Asks the authority once. Answers whether another certificate is shown from now on.

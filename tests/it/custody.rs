@@ -1,0 +1,248 @@
+//! Custody in the running program: the switch, the lists, our own listener certificates, and what a kill leaves.
+
+use crate::support::{PROGRAM, curl, text};
+use gatehouse::app::{
+    control::ask,
+    custody::{Answer, FactsGiven, Order, RecordInfo},
+};
+use gatehouse_testkit::server::{Installation, Server};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+const LISTENERS: &str = "
+[listener.public]
+address = \"127.0.0.1:0\"
+role = \"http\"
+[listener.api]
+address = \"127.0.0.1:0\"
+role = \"https\"
+";
+
+/// A server with a root and a service authority, whose HTTPS listener has its certificate from that.
+fn start() -> Server {
+    let installation = Installation::new(PROGRAM, LISTENERS).expect("installation");
+    let made = installation.run(&["ca", "init", "--organisation", "Example"]).expect("runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    installation.start().expect("the server starts")
+}
+
+fn socket(server: &Server) -> PathBuf {
+    server.installation().folder().join("data/control.sock")
+}
+
+/// A request by another tool than ours.
+fn request(folder: &Path) -> String {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let request = rcgen::CertificateParams::default().serialize_request(&key).expect("a request").pem().expect("PEM");
+    fs::write(folder.join("agent.csr"), &request).expect("written");
+    request
+}
+
+fn issue(socket: &Path, name: &str, csr: &str) -> Option<RecordInfo> {
+    let facts = FactsGiven { common_name: Some(name.to_owned()), ..FactsGiven::default() };
+    let seat = "service".parse().expect("a seat");
+    let order = Order::Issue { seat, profile: "agent-client".to_owned(), csr: csr.to_owned(), facts };
+    match ask(socket, &order) {
+        Ok(Ok(Answer::Certificate(issued))) => Some(issued.record),
+        _ => None,
+    }
+}
+
+#[test]
+fn after_a_halt_is_answered_no_certificate_is_issued_until_somebody_resumes() {
+    let server = start();
+    let (socket, csr) = (socket(&server), request(server.installation().folder()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let (issued, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let clients: Vec<_> = (0..4)
+        .map(|client| {
+            let (socket, csr, stop) = (socket.clone(), csr.clone(), Arc::clone(&stop));
+            let (issued, refused) = (Arc::clone(&issued), Arc::clone(&refused));
+            std::thread::spawn(move || {
+                let mut begun = Vec::new();
+                for round in 0.. {
+                    if stop.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let at = Instant::now();
+                    if issue(&socket, &format!("agent {client} {round}"), &csr).is_some() {
+                        begun.push(at);
+                        issued.fetch_add(1, Ordering::SeqCst);
+                    } else {
+                        refused.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+                begun
+            })
+        })
+        .collect();
+    while issued.load(Ordering::SeqCst) < 40 {
+        std::thread::yield_now();
+    }
+    let asked = Instant::now();
+    server.command(&["ca", "halt", "--note", "stolen laptop"]);
+    let halted = Instant::now();
+    let tried = refused.load(Ordering::SeqCst);
+    while refused.load(Ordering::SeqCst) < tried + 20 {
+        std::thread::yield_now();
+    }
+    stop.store(true, Ordering::SeqCst);
+    let begun: Vec<Instant> = clients.into_iter().flat_map(|client| client.join().expect("ends")).collect();
+    assert!(begun.iter().all(|at| *at <= halted), "nothing that began after the halt was answered got a certificate");
+    println!("issuing stood still {:?} after the command began, {} were issued before", halted - asked, begun.len());
+    assert!(halted - asked < Duration::from_secs(1));
+    assert!(issue(&socket, "late", &csr).is_none());
+    assert!(server.command(&["ca", "status"]).contains("stolen laptop"));
+    server.command(&["ca", "resume"]);
+    assert!(issue(&socket, "later", &csr).is_some());
+}
+
+#[test]
+fn every_certificate_that_was_answered_is_recorded_after_a_kill() {
+    for answers in [1, 7, 30] {
+        let mut server = start();
+        let (socket, csr) = (socket(&server), request(server.installation().folder()));
+        let count = Arc::new(AtomicUsize::new(0));
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                let (socket, csr, count) = (socket.clone(), csr.clone(), Arc::clone(&count));
+                std::thread::spawn(move || {
+                    let mut got = BTreeSet::new();
+                    let names = (0..).map(|round| format!("agent {client} {round}"));
+                    for record in names.map_while(|name| issue(&socket, &name, &csr)) {
+                        got.insert(record.id);
+                        count.fetch_add(1, Ordering::SeqCst);
+                    }
+                    got
+                })
+            })
+            .collect();
+        while count.load(Ordering::SeqCst) < answers {
+            std::thread::yield_now();
+        }
+        server.process().signal(rustix::process::Signal::KILL).expect("killed");
+        server.wait().expect("waits").expect("ended");
+        let answered: BTreeSet<String> = clients.into_iter().flat_map(|client| client.join().expect("ends")).collect();
+        // No server runs: the command opens the store itself.
+        let listed = server.command(&["--json", "ca", "list", "--limit", "1000"]);
+        let listed: Vec<RecordInfo> = serde_json::from_str(&listed).expect("JSON");
+        let listed: BTreeSet<String> = listed.into_iter().map(|record| record.id).collect();
+        assert!(answered.len() >= answers && answered.is_subset(&listed), "{answered:?} {listed:?}");
+    }
+}
+
+#[test]
+fn a_listener_without_files_presents_our_certificate_and_renews_it_while_it_serves() {
+    let server = start();
+    let root = server.installation().folder().join("root.pem");
+    fs::write(&root, server.command(&["ca", "export", "root.1"])).expect("written");
+    let address = format!("https://localhost:{}/health", server.address("api").port());
+    let Some(answer) = curl(&["--cacert", &root.display().to_string(), &address]) else { return };
+    assert_eq!(text(&answer), "{\"status\":\"alive\"}", "{}", String::from_utf8_lossy(&answer.stderr));
+    server.command(&["ca", "rollover", "service"]);
+    server.logged("the certificate was renewed");
+    let answer = curl(&["--cacert", &root.display().to_string(), &address]).expect("curl was there");
+    assert_eq!(text(&answer), "{\"status\":\"alive\"}");
+}
+
+#[test]
+fn a_revocation_is_in_the_published_list_within_a_second() {
+    let server = start();
+    let (socket, csr) = (socket(&server), request(server.installation().folder()));
+    let record = issue(&socket, "agent", &csr).expect("issues");
+    let status: serde_json::Value = serde_json::from_str(&server.command(&["--json", "ca", "status"])).expect("JSON");
+    let authorities = status["authorities"].as_array().expect("a list");
+    let service = authorities.iter().find(|ca| ca["id"] == "service.1").expect("is there");
+    let key_id = service["key_id"].as_str().expect("text");
+    let address = format!("http://{}/crl/{key_id}.crl", server.address("public"));
+    let begun = Instant::now();
+    server.command(&["ca", "revoke", &record.serial, "--reason", "key-compromise"]);
+    let Some(list) = curl(&[&address]) else { return };
+    let took = begun.elapsed();
+    let list = openssl::x509::X509Crl::from_der(&list.stdout).expect("OpenSSL reads it");
+    let revoked: Vec<String> = list
+        .get_revoked()
+        .expect("somebody is revoked")
+        .iter()
+        .map(|one| one.serial_number().to_bn().expect("a number").to_hex_str().expect("text").to_string().to_lowercase())
+        .collect();
+    assert_eq!(revoked, [record.serial]);
+    println!("revoked and fetched in {took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn nothing_starts_without_the_key_encryption_key_or_with_another_one() {
+    let installation = Installation::new(PROGRAM, LISTENERS).expect("installation");
+    assert!(installation.run(&["ca", "init", "--organisation", "Example"]).expect("runs").status.success());
+    let key = installation.folder().join("key");
+    let right = fs::read(&key).expect("reads");
+    fs::write(&key, String::from_utf8_lossy(&right).replace("AAEC", "BBEC")).expect("written");
+    let wrong = installation.run(&["ca", "status"]).expect("runs");
+    assert_eq!(wrong.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("does not open the keyring"));
+    fs::remove_file(&key).expect("removed");
+    let missing = installation.run(&["serve"]).expect("runs");
+    assert_eq!(missing.status.code(), Some(5));
+    let message = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(message.contains("Put the file back"), "{message}");
+}
+
+#[test]
+fn after_a_rotation_only_the_new_key_starts_the_server_and_no_text_shows_either() {
+    let mut server = start();
+    let folder = server.installation().folder().to_owned();
+    let old = fs::read_to_string(folder.join("key")).expect("reads");
+    server.command(&["ca", "rotate-key", "--new-key-file", &folder.join("key-2").display().to_string()]);
+    let log = server.log();
+    server.terminate().expect("told");
+    server.wait().expect("waits").expect("ended");
+    let refused = server.installation().run(&["ca", "status"]).expect("runs");
+    assert_eq!(refused.status.code(), Some(5), "the old key opens nothing");
+    fs::rename(folder.join("key-2"), folder.join("key")).expect("renamed");
+    server.command(&["ca", "status"]);
+    let new = fs::read_to_string(folder.join("key")).expect("reads");
+    for secret in [old.trim(), new.trim()] {
+        let secret = secret.trim_start_matches("gatehouse-key-1:");
+        assert!(!log.contains(secret) && !String::from_utf8_lossy(&refused.stderr).contains(secret));
+    }
+}
+
+#[test]
+fn verify_judges_a_chain_without_a_server_and_its_exit_code_says_how() {
+    let server = start();
+    let folder = server.installation().folder().to_owned();
+    let csr = request(&folder);
+    issue(&socket(&server), "agent", &csr).expect("issues");
+    let issued = server.command(&["--json", "ca", "list"]);
+    let list: Vec<RecordInfo> = serde_json::from_str(&issued).expect("JSON");
+    let agent = list.iter().find(|record| record.profile == "agent-client").expect("is there");
+    let shown: serde_json::Value = serde_json::from_str(&server.command(&["--json", "ca", "show", &agent.serial])).expect("JSON");
+    let (chain, root) = (folder.join("chain.pem"), folder.join("root.pem"));
+    fs::write(&chain, shown["chain"].as_str().expect("text")).expect("written");
+    fs::write(&root, server.command(&["ca", "export", "root.1"])).expect("written");
+    let (chain, root) = (chain.display().to_string(), root.display().to_string());
+    // Without configuration: the command is for any chain of anybody.
+    let verify = |more: &[&str]| {
+        let mut command = gatehouse_testkit::process::command(PROGRAM);
+        command.env_clear().args(["--json", "ca", "verify", "--anchors", &root, "--chain", &chain]).args(more);
+        let output = gatehouse_testkit::process::run(command).expect("runs");
+        (output.status.code(), serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap_or_default())
+    };
+    let (code, verdict) = verify(&[]);
+    assert_eq!((code, verdict["verdict"].as_str()), (Some(0), Some("good")));
+    for (more, rule) in [(&["--purpose", "server"][..], "extended-key-usage"), (&["--at", "2020-01-01T00:00:00Z"], "not-yet-valid")] {
+        let (code, verdict) = verify(more);
+        assert_eq!((code, verdict["rule"].as_str()), (Some(1), Some(rule)), "{verdict}");
+    }
+    assert_eq!(verify(&["--crl", "/nonexistent"]).0, Some(2));
+    assert_eq!(verify(&["--at", "yesterday"]).0, Some(2));
+}
