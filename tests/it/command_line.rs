@@ -1,6 +1,6 @@
 //! The command line as an operator and a script meet it.
 
-use crate::support::{PLAIN, PROGRAM, start};
+use crate::support::{PLAIN, PROGRAM, curl, start};
 use gatehouse_testkit::{
     process::{command, run},
     server::Installation,
@@ -137,7 +137,7 @@ fn the_log_level_changes_while_the_server_runs() {
     let refused = server.installation().run(&["log-level", "loud"]).expect("runs");
     assert_eq!(refused.status.code(), Some(4), "{}", stderr(&refused));
     let health = format!("http://{}/health", server.address("public"));
-    if crate::support::curl(&[&health]).is_some() {
+    if curl(&[&health]).is_some() {
         assert!(server.logged("answered").contains("route=\"/health\""));
     }
 }
@@ -165,23 +165,45 @@ fn another_user_is_kept_out_of_the_control_socket() {
 }
 
 #[test]
-fn one_command_makes_an_installation_and_serves() {
+fn one_command_makes_an_installation_and_serves_https_with_a_certificate_of_its_own() {
     let home = tempfile::tempdir().expect("folder");
-    let variables = [("GATEHOUSE__LISTENER__PUBLIC__ADDRESS", "127.0.0.1:0"), ("GATEHOUSE__LISTENER__METRICS__ADDRESS", "127.0.0.1:0")];
+    let free = ["API", "PUBLIC", "METRICS"].map(|name| (format!("GATEHOUSE__LISTENER__{name}__ADDRESS"), "127.0.0.1:0"));
     let mut serve = command(PROGRAM);
     serve.env_clear().env("XDG_CONFIG_HOME", home.path().join("config")).env("XDG_DATA_HOME", home.path().join("share"));
-    serve.envs(variables).args(["--json", "serve", "--init"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    serve.envs(free).args(["--json", "serve", "--init"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
     let mut process = gatehouse_testkit::process::Process::start("gatehouse", serve).expect("starts");
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(process.child().stdout.take().expect("piped")));
     let made: serde_json::Value = serde_json::from_str(&lines.next().expect("a line").expect("text")).expect("json");
     assert!(Path::new(made["new_key"].as_str().expect("a key was made")).exists());
     let serving: serde_json::Value = serde_json::from_str(&lines.next().expect("a line").expect("text")).expect("json");
-    let address = serving["listeners"]["public"]["address"].as_str().expect("address").to_owned();
-    if let Some(output) = crate::support::curl(&[&format!("http://{address}/health")]) {
-        assert_eq!(stdout(&output), "{\"status\":\"alive\"}");
-    }
+    let address = |listener: &str| serving["listeners"][listener]["address"].as_str().expect("address").to_owned();
+
+    // A newcomer's next steps: look at what is published, and trust it.
+    let public = format!("http://{}", address("public"));
+    let Some(output) = curl(&[&format!("{public}/ca")]) else { return };
+    let published: serde_json::Value = serde_json::from_slice(&output.stdout).expect("json");
+    let chains = published.as_array().expect("a list").iter().map(|authority| authority["chain"].as_str().expect("a path"));
+    let trusted: String = chains.map(|path| stdout(&curl(&[&format!("{public}{path}")]).expect("curl is there"))).collect();
+    let file = home.path().join("trusted.pem");
+    fs::write(&file, trusted).expect("written");
+    let port = address("api").rsplit_once(':').expect("port").1.to_owned();
+    let (resolve, url) = (format!("localhost:{port}:127.0.0.1"), format!("https://localhost:{port}/health"));
+    let health = curl(&["--cacert", file.to_str().expect("path"), "--resolve", &resolve, &url]).expect("curl is there");
+    assert_eq!(stdout(&health), "{\"status\":\"alive\"}", "{}", stderr(&health));
+
     process.signal(rustix::process::Signal::TERM).expect("signalled");
     assert!(process.wait_at_most(gatehouse_testkit::server::PATIENCE).expect("waited").expect("it ends").success());
+}
+
+#[test]
+fn init_with_a_key_that_is_not_there_yet_makes_no_half_installation() {
+    let home = tempfile::tempdir().expect("folder");
+    let arguments = ["init", "--external-address", "localhost", "--key-environment", "NOT_SET_ANYWHERE"];
+    let refused = gatehouse(home.path(), &arguments);
+    assert_eq!(refused.status.code(), Some(4), "{}", stderr(&refused));
+    assert!(!home.path().join("config").exists() && !home.path().join("share").exists());
+    let without = gatehouse(home.path(), &[&arguments[..], &["--no-authority"]].concat());
+    assert!(without.status.success() && stdout(&without).contains("`gatehouse ca init`"), "{}", stderr(&without));
 }
 
 #[test]

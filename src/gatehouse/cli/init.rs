@@ -1,10 +1,14 @@
-//! `gatehouse init`: the configuration, the data directory and the key-encryption key of a new installation.
+//! `gatehouse init`: the configuration, the data directory, the key-encryption key and the authorities of a new
+//! installation.
 
-use super::{Context, Exit, Failure, Output, Tint};
-use crate::app::Config;
+use super::{Context, Exit, Failure, Output, Tint, ca};
+use crate::app::{
+    Config,
+    custody::{Algorithm, NewAuthority, Order},
+};
 use clap::Args;
 use gatehouse_base::SystemRandom;
-use gatehouse_ca::unlock::Key;
+use gatehouse_ca::unlock::{Key, KeySource};
 use gatehouse_pki::Host;
 use serde::Serialize;
 use std::{
@@ -15,16 +19,18 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
-/// Make a new installation: configuration, data directory, key-encryption key
+/// Make a new installation: configuration, data directory, key-encryption key, authorities
 ///
 /// Asks for what is not given by options, if standard input is a terminal. Nothing that exists is overwritten. The
 /// key-encryption key opens the private keys in the data directory: keep a copy of it apart from that directory and
-/// from backups, because without it both are lost.
+/// from backups, because without it both are lost. Of authorities it makes a root and one for the certificates of our own
+/// listeners; `--no-authority` leaves that to `gatehouse ca init`, which can keep the root offline or in a token.
 #[derive(Debug, Default, Args)]
 #[command(after_help = "Examples:
   gatehouse init
   gatehouse init --external-address gatehouse.example.com
-  gatehouse init --external-address 192.0.2.7 --data-dir /srv/gatehouse --key-environment GATEHOUSE_KEY
+  gatehouse init --external-address 192.0.2.7 --data-dir /srv/gatehouse --organisation Example
+  gatehouse init --external-address gatehouse.example.com --key-environment GATEHOUSE_KEY --no-authority
   gatehouse --config ./gatehouse.toml init --external-address localhost --data-dir ./data --key-file ./key")]
 pub(super) struct Init {
     /// The host name or address under which devices and people reach this installation; it goes into certificates
@@ -46,6 +52,14 @@ pub(super) struct Init {
     /// Take a passphrase from this file, in the place of a key
     #[arg(long, value_name = "FILE", group = "key")]
     passphrase_file: Option<PathBuf>,
+
+    /// The organisation in the names of the authorities [default: the external address]
+    #[arg(long, value_name = "NAME")]
+    organisation: Option<String>,
+
+    /// Make no authorities, and no listener that needs a certificate of theirs
+    #[arg(long, conflicts_with = "organisation")]
+    no_authority: bool,
 }
 
 /// Where the key-encryption key lives.
@@ -61,6 +75,7 @@ struct Answer {
     data_dir: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     new_key: Option<PathBuf>,
+    authority: bool,
     #[serde(skip)]
     output: Output,
 }
@@ -84,16 +99,27 @@ impl Init {
             KeyPlace::File(path) if !path.exists() => Some(path.clone()),
             _ => None,
         };
+        if !self.no_authority {
+            place.check()?;
+        }
         make_folder(&data_dir)?;
         make_folder(config.parent().unwrap_or(Path::new(".")))?;
         if let Some(path) = &new_key {
             make_folder(path.parent().unwrap_or(Path::new(".")))?;
             Key::generate(&SystemRandom).write_new(path).map_err(|error| unwritable(path, &error))?;
         }
-        write_new(&config, &text(&external_address, &data_dir, &place))?;
+        write_new(&config, &text(&external_address, &data_dir, &place, !self.no_authority))?;
         // What was written is read as the server will: a mistake in it is ours, and shows here.
         Config::load(&config).map_err(|mistakes| Failure::new(Exit::Failed, mistakes.to_string()))?;
-        context.output.answer(&Answer { config, data_dir, new_key, output: context.output })
+        if !self.no_authority {
+            let organisation = self.organisation.clone().unwrap_or_else(|| external_address.to_string());
+            let new = NewAuthority { organisation, algorithm: Algorithm::default(), token: None, offline_root: false };
+            let made = ca::carry_out(context, Order::Init(new));
+            made.map_err(|failure| {
+                failure.during("the configuration is made, the authorities are not").advise("`gatehouse ca init` makes them")
+            })?;
+        }
+        context.output.answer(&Answer { config, data_dir, new_key, authority: !self.no_authority, output: context.output })
     }
 
     fn external_address(&self) -> Result<Host, Failure> {
@@ -127,13 +153,38 @@ impl Init {
     }
 }
 
+impl KeyPlace {
+    /// Whether the key can be had now, unless it is made here: the authorities' keys are sealed with it.
+    fn check(&self) -> Result<(), Failure> {
+        let source = match self {
+            Self::File(path) if !path.exists() => return Ok(()),
+            Self::File(path) => KeySource::File(path.clone()),
+            Self::Environment(name) => KeySource::Environment(name.clone()),
+            Self::PassphraseFile(path) => KeySource::PassphraseFile(path.clone()),
+        };
+        let failure = |error: gatehouse_ca::unlock::UnlockError| Failure::new(Exit::Invalid, error.to_string());
+        source.load().map(drop).map_err(|error| failure(error).advise("`--no-authority` needs no key yet"))
+    }
+}
+
 /// The configuration of a new installation. What is not written here has its default, which `check --effective` lists.
-fn text(external_address: &Host, data_dir: &Path, place: &KeyPlace) -> String {
+fn text(external_address: &Host, data_dir: &Path, place: &KeyPlace, with_authority: bool) -> String {
     let quoted = |path: &Path| toml_string(&path.display().to_string());
     let key = match place {
         KeyPlace::File(path) => format!("file = {}", quoted(path)),
         KeyPlace::Environment(name) => format!("environment = {}", toml_string(name)),
         KeyPlace::PassphraseFile(path) => format!("passphrase_file = {}", quoted(path)),
+    };
+    let api = if with_authority {
+        "
+# Encrypted, with a certificate of our own authority that renews itself; `certificate` and `key` name another one.
+# On loopback: other machines do not reach it until you change the address.
+[listener.api]
+address = \"127.0.0.1:8443\"
+role = \"https\"
+"
+    } else {
+        ""
     };
     format!(
         "# Gatehouse. `gatehouse check --effective` lists every setting with its value.
@@ -145,8 +196,8 @@ data_dir = {}
 # Opens the private keys in the data directory. Keep a copy apart from it and from backups.
 [key_encryption]
 {key}
-
-# Health, certificates and revocation lists. On loopback: other machines do not reach it until you change the address.
+{api}
+# Health, certificates and revocation lists in the clear.
 [listener.public]
 address = \"127.0.0.1:8080\"
 role = \"http\"
@@ -219,7 +270,15 @@ impl fmt::Display for Answer {
             writeln!(out, "{} key            {}", self.output.tint(Tint::Good, "made"), key.display())?;
             writeln!(out, "Keep a copy of the key apart from the data directory and from backups: without it both are lost.")?;
         }
-        writeln!(out, "Next: `gatehouse serve`")
+        if self.authority {
+            writeln!(
+                out,
+                "{} authorities    a root, and one for our own listeners; `gatehouse ca status` shows them",
+                self.output.tint(Tint::Good, "made")
+            )?;
+            return writeln!(out, "Next: `gatehouse serve`");
+        }
+        writeln!(out, "Next: `gatehouse ca init` for authorities of your own, and `gatehouse serve`")
     }
 }
 
@@ -236,7 +295,7 @@ mod tests {
             KeyPlace::Environment("GATEHOUSE_KEY".into()),
             KeyPlace::PassphraseFile("/run/secrets/passphrase".into()),
         ] {
-            let text = text(&host, Path::new("/var/lib/gatehouse"), &place);
+            let text = text(&host, Path::new("/var/lib/gatehouse"), &place, true);
             let loaded = load::<Config>(&Sources::text("gatehouse.toml", &text)).unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}"));
             assert!(loaded.remarks.is_empty(), "a new installation opens nothing: {:?}", loaded.remarks);
         }

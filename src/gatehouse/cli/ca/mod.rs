@@ -266,7 +266,7 @@ impl Command {
 }
 
 /// Asks the server, or does it when none runs.
-fn carry_out(context: &Context, order: Order) -> Result<Answer, Failure> {
+pub(super) fn carry_out(context: &Context, order: Order) -> Result<Answer, Failure> {
     let config = context.load()?.config;
     if let Some(answer) = context.ask_if_running(&config, &order)? {
         return Ok(answer);
