@@ -15,6 +15,7 @@ use std::{
     fmt,
     fs::{self, OpenOptions},
     io::{self, BufRead, IsTerminal, Write},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf, absolute},
 };
@@ -36,6 +37,10 @@ pub(super) struct Init {
     /// The host name or address under which devices and people reach this installation; it goes into certificates
     #[arg(long, value_name = "HOST")]
     external_address: Option<Host>,
+
+    /// Where the listeners listen, other than that for metrics, which stays on loopback [default: 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    listen: Option<IpAddr>,
 
     /// The folder for all state [default: $XDG_DATA_HOME/gatehouse, or /var/lib/gatehouse for root]
     #[arg(long, value_name = "DIR")]
@@ -81,9 +86,9 @@ struct Answer {
 }
 
 impl Init {
-    /// What `serve --init` does: no questions, everything at its default.
-    pub(super) fn for_this_machine() -> Self {
-        Self { external_address: "localhost".parse().ok(), ..Self::default() }
+    /// What `serve --init` does: no questions, everything else at its default.
+    pub(super) fn unasked(external_address: Option<Host>, listen: Option<IpAddr>) -> Self {
+        Self { external_address: external_address.or_else(|| "localhost".parse().ok()), listen, ..Self::default() }
     }
 
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
@@ -108,7 +113,7 @@ impl Init {
             make_folder(path.parent().unwrap_or(Path::new(".")))?;
             Key::generate(&SystemRandom).write_new(path).map_err(|error| unwritable(path, &error))?;
         }
-        write_new(&config, &text(&external_address, &data_dir, &place, !self.no_authority))?;
+        write_new(&config, &text(&external_address, &data_dir, &place, self.listen, !self.no_authority))?;
         // What was written is read as the server will: a mistake in it is ours, and shows here.
         Config::load(&config).map_err(|mistakes| Failure::new(Exit::Failed, mistakes.to_string()))?;
         if !self.no_authority {
@@ -168,7 +173,9 @@ impl KeyPlace {
 }
 
 /// The configuration of a new installation. What is not written here has its default, which `check --effective` lists.
-fn text(external_address: &Host, data_dir: &Path, place: &KeyPlace, with_authority: bool) -> String {
+fn text(external_address: &Host, data_dir: &Path, place: &KeyPlace, listen: Option<IpAddr>, with_authority: bool) -> String {
+    let ip = listen.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let address = |port| SocketAddr::from((ip, port));
     let quoted = |path: &Path| toml_string(&path.display().to_string());
     let key = match place {
         KeyPlace::File(path) => format!("file = {}", quoted(path)),
@@ -176,15 +183,18 @@ fn text(external_address: &Host, data_dir: &Path, place: &KeyPlace, with_authori
         KeyPlace::PassphraseFile(path) => format!("passphrase_file = {}", quoted(path)),
     };
     let api = if with_authority {
-        "
+        format!(
+            "
 # Encrypted, with a certificate of our own authority that renews itself; `certificate` and `key` name another one.
-# On loopback: other machines do not reach it until you change the address.
+# On loopback no other machine reaches it.
 [listener.api]
-address = \"127.0.0.1:8443\"
+address = \"{}\"
 role = \"https\"
-"
+",
+            address(8443)
+        )
     } else {
-        ""
+        String::new()
     };
     format!(
         "# Gatehouse. `gatehouse check --effective` lists every setting with its value.
@@ -199,7 +209,7 @@ data_dir = {}
 {api}
 # Health, certificates and revocation lists in the clear.
 [listener.public]
-address = \"127.0.0.1:8080\"
+address = \"{}\"
 role = \"http\"
 
 # Metrics for your own monitoring.
@@ -209,6 +219,7 @@ role = \"metrics\"
 ",
         toml_string(&external_address.to_string()),
         quoted(data_dir),
+        address(8080),
     )
 }
 
@@ -288,6 +299,16 @@ mod tests {
     use gatehouse_base::config::{Sources, load};
 
     #[test]
+    fn only_who_asks_for_it_is_open_to_other_machines() {
+        let host: Host = "gatehouse.example.com".parse().expect("host");
+        let place = KeyPlace::File("/etc/gatehouse/key".into());
+        let text = text(&host, Path::new("/var/lib/gatehouse"), &place, Some(Ipv4Addr::UNSPECIFIED.into()), true);
+        let loaded = load::<Config>(&Sources::text("gatehouse.toml", &text)).unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}"));
+        let open: Vec<_> = loaded.remarks.iter().map(|remark| remark.key.as_str()).collect();
+        assert_eq!(open, ["listener.api.address", "listener.public.address"]);
+    }
+
+    #[test]
     fn every_kind_of_key_place_makes_a_configuration_without_mistakes() {
         let host: Host = "gatehouse.example.com".parse().expect("host");
         for place in [
@@ -295,7 +316,7 @@ mod tests {
             KeyPlace::Environment("GATEHOUSE_KEY".into()),
             KeyPlace::PassphraseFile("/run/secrets/passphrase".into()),
         ] {
-            let text = text(&host, Path::new("/var/lib/gatehouse"), &place, true);
+            let text = text(&host, Path::new("/var/lib/gatehouse"), &place, None, true);
             let loaded = load::<Config>(&Sources::text("gatehouse.toml", &text)).unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}"));
             assert!(loaded.remarks.is_empty(), "a new installation opens nothing: {:?}", loaded.remarks);
         }

@@ -4,9 +4,14 @@ use super::{Context, Exit, Failure, init::Init};
 use crate::app::{App, Config, Signals};
 use clap::Args;
 use gatehouse_base::telemetry;
+use gatehouse_pki::Host;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 /// Run the server until SIGTERM; a second SIGTERM stops at once
 ///
@@ -17,12 +22,21 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr};
 #[command(after_help = "Examples:
   gatehouse serve
   gatehouse serve --init
+  gatehouse serve --init --external-address gatehouse.example.com --listen 0.0.0.0
   gatehouse --config ./gatehouse.toml --json serve")]
 pub(super) struct Serve {
     /// When there is no configuration yet, make one for this machine first, as `gatehouse init` would with
     /// `--external-address localhost`: state in its default folder, everything on loopback
     #[arg(long)]
     init: bool,
+
+    /// With --init: another external address
+    #[arg(long, value_name = "HOST", requires = "init")]
+    external_address: Option<Host>,
+
+    /// With --init: listen here, and not on loopback only
+    #[arg(long, value_name = "IP", requires = "init")]
+    listen: Option<IpAddr>,
 }
 
 #[derive(Serialize)]
@@ -42,7 +56,7 @@ impl Serve {
         umask(rustix::fs::Mode::from_raw_mode(0o077));
         let memory = gatehouse_ca::process::harden().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
         if self.init && !context.config_path().exists() {
-            Init::for_this_machine().run(context)?;
+            Init::unasked(self.external_address, self.listen).run(context)?;
         }
         let loaded = context.load()?;
         let telemetry = telemetry::start(&loaded.config.log).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
