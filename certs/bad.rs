@@ -327,6 +327,15 @@ fn lists(keys: &Keys) -> Result<Named, Error> {
                 chain.lists[0].revoke(&serial, &[Extension::new(id::REASON, der::element(0x0a, &[6]))]);
             })?,
         ),
+        (
+            "revoked-by-delta",
+            changed(&|chain| {
+                let mut delta = chain.lists[0].clone();
+                delta.revoke(&chain.certificates[0].serial, &[Extension::new(id::REASON, der::element(0x0a, &[1]))]);
+                delta.extensions.push(Extension::critical(id::DELTA, der::integer(&[1])));
+                chain.lists.push(delta);
+            })?,
+        ),
         ("stale-list", changed(&|chain| chain.lists[0].next_update = der::time(NOW - Duration::seconds(1)))?),
         ("early-list", changed(&|chain| chain.lists[0].this_update = der::time(NOW + Duration::seconds(1)))?),
         ("forged-list", changed(&|chain| chain.lists[0].signer = keys.get("p256-other").clone())?),

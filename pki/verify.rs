@@ -24,7 +24,7 @@
 //!   constraints where that looks like a host name or an address.
 //! - Certificate policies follow RFC 5280 §6.1 with any policy acceptable: they matter when a CA demands one.
 //! - A revocation list counts when the key that issued the certificate signed it. Delta lists, indirect lists and
-//!   lists for some reasons only are never evidence that a certificate is good.
+//!   lists for some reasons only are never evidence that a certificate is good, but any of them can take one back.
 //!
 //! Whose name it is remains for the caller: nothing here compares a host with a certificate.
 

@@ -49,11 +49,12 @@ fn judge(known: &KnownList, certificate: &Certificate, issuer: &Certificate, now
             return Err(Rule::RevocationListSignature);
         }
     }
-    if list.is_not_judged() {
-        return Err(Rule::RevocationListScope);
-    }
+    // A list from which nothing good follows can still take a certificate back: a delta list beside its base does.
     if list.find(certificate.serial()).is_some() {
         return Err(Rule::Revoked);
+    }
+    if list.is_not_judged() {
+        return Err(Rule::RevocationListScope);
     }
     if now.secs() < list.this_update().secs() {
         return Err(Rule::RevocationListEarly);
