@@ -3,6 +3,7 @@
 mod corpus;
 mod differences;
 mod fields;
+mod fuzz;
 mod judge;
 mod mutations;
 mod webpki;
