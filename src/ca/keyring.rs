@@ -276,6 +276,19 @@ impl Keyring {
         }
     }
 
+    /// The signer of the newest key for this purpose, if there is one.
+    ///
+    /// # Errors
+    /// As for [`Self::signer`].
+    pub async fn signer_for(&self, purpose: &str) -> Result<Option<Arc<dyn Signer>>, KeyringError> {
+        let newest =
+            self.entries().await?.into_iter().filter(|(_, _, entry)| entry.purpose == purpose).max_by_key(|(_, _, entry)| entry.created);
+        match newest {
+            Some((key, _, _)) => self.signer(&key).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Whether this public key is one of ours.
     ///
     /// # Errors
@@ -489,6 +502,19 @@ mod tests {
         let new = keyring.generate("service.1", KeyAlgorithm::P256, NOW).expect("a key");
         store.commit(new.batch).await.expect("commits");
         new.signer.public_key().fingerprint()
+    }
+
+    #[tokio::test]
+    async fn the_newest_key_for_a_purpose_is_found() {
+        let (store, unlock) = (Store::memory().expect("memory"), key());
+        let keyring = keyring(&store, &unlock).await;
+        assert!(keyring.signer_for("service.1").await.expect("reads").is_none());
+        add(&store, &keyring).await;
+        let later = keyring.generate("service.1", KeyAlgorithm::P256, NOW + std::time::Duration::from_secs(1)).expect("a key");
+        store.commit(later.batch).await.expect("commits");
+        let found = keyring.signer_for("service.1").await.expect("reads").expect("there");
+        assert_eq!(found.public_key(), later.signer.public_key());
+        assert!(keyring.signer_for("another").await.expect("reads").is_none());
     }
 
     #[tokio::test]

@@ -93,6 +93,22 @@ fn commands_without_a_store_say_so_and_make_none() {
     assert!(!installation.folder().join("data/store").exists());
 }
 
+#[test]
+fn a_server_signs_how_far_streams_have_come_and_verification_finds_its_key() {
+    let server = filled(EngineName::Fjall).start().expect("the server starts");
+    server.logged("checkpoints signed");
+    let with: Value = serde_json::from_str(&server.command(&["--json", "store", "verify"])).expect("json");
+    assert_eq!(with["checkpoints"]["tampered"], 0, "{with}");
+    assert!(with["checkpoints"]["good"].as_u64() >= Some(1), "{with}");
+    let key = server.installation().folder().join("data/checkpoints.pub");
+    assert!(fs::read_to_string(&key).expect("written").starts_with("-----BEGIN PUBLIC KEY-----"));
+
+    let copied = filled(EngineName::Fjall);
+    fs::copy(key, copied.folder().join("data/checkpoints.pub")).expect("copied");
+    let without = json(&copied.run(&["--json", "store", "verify"]).expect("runs"));
+    assert_eq!(without["checkpoints"]["uncovered"], 50, "nothing was signed there: {without}");
+}
+
 /// Never asked: nothing here is about a subject.
 struct NoSubjects;
 

@@ -6,6 +6,7 @@
 //! the grace period, and a second signal ends the waiting. Tests and the command line enter by the same door.
 
 pub mod backup;
+mod checkpoints;
 mod config;
 pub mod control;
 pub mod custody;
@@ -17,6 +18,7 @@ mod signals;
 pub mod store_work;
 mod tasks;
 
+pub(crate) use checkpoints::public_key_file;
 pub use config::{Config, KeyEncryption};
 pub use custody::CustodyError;
 pub use listen::{CertificateFiles, ClientFiles, Config as ListenerConfig, ListenError, Role};
@@ -185,6 +187,8 @@ impl App {
             orders,
             store: store.clone(),
         });
+        let checkpoints = checkpoints::Checkpoints::new(&config, store.clone(), authority.keyring().clone());
+        helpers.start("checkpoints", checkpoints.run(shutdown.clone()));
         let custodian = authority.clone();
         let handlers = handlers.on(move |order: custody::Order| {
             let (authority, renewed) = (custodian.clone(), renewed.clone());

@@ -43,7 +43,8 @@ enum Command {
   gatehouse store verify --checkpoint-key events.pub
   gatehouse --json store verify | jq .damaged")]
 struct Verify {
-    /// A public key (PEM) that signs checkpoints; may be given more than once, for keys of earlier times
+    /// A public key (PEM) that signs checkpoints; may be given more than once, for keys of earlier times [default:
+    /// `checkpoints.pub` in the data directory, which whoever can write there can change: better keep a copy elsewhere]
     #[arg(long, value_name = "FILE")]
     checkpoint_key: Vec<PathBuf>,
 }
@@ -92,7 +93,9 @@ impl Store {
 
 impl Verify {
     fn run(self, context: &Context, config: &Config) -> Result<(), Failure> {
-        let keys = self.checkpoint_key.iter().map(|path| read_key(path)).collect::<Result<_, _>>()?;
+        let beside = crate::app::public_key_file(config);
+        let files = if self.checkpoint_key.is_empty() && beside.exists() { vec![beside] } else { self.checkpoint_key };
+        let keys = files.iter().map(|path| read_key(path)).collect::<Result<_, _>>()?;
         let Outcome::Verified { report, checkpoints } = work(context, config, Work::Verify { keys })? else {
             return Err(unexpected());
         };
@@ -246,7 +249,7 @@ impl fmt::Display for Verdict {
         }
         match checkpoints {
             Some(found) => writeln!(out, "{} checkpoints fit; {} records are not covered by one yet", found.good, found.uncovered)?,
-            None => writeln!(out, "checkpoints were not compared; `--checkpoint-key` names who signs them")?,
+            None => writeln!(out, "checkpoints were not compared: no server has signed any yet")?,
         }
         let (tint, word) = if *wrong == 0 { (Tint::Good, "good:") } else { (Tint::Bad, "wrong:") };
         let values: u64 = report.tables.values().map(|count| count.number).sum();
