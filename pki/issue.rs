@@ -262,18 +262,17 @@ impl fmt::Debug for Issuer {
 /// Whether this certificate of the chain may stand over so many CAs.
 fn check_ca(ca: &Certificate, below: usize) -> Result<(), IssuerError> {
     let signs = |uses| ca.key_usage().is_some_and(|usage| usage.contains(uses));
-    let role = if below == 0 { Role::Intermediate } else { Role::Anchor };
     let rule = if !ca.is_ca() {
         "its basic constraints do not say CA (RFC 5280 §4.2.1.9)"
     } else if !signs(KeyUsage::KEY_CERT_SIGN) {
         "its key usage does not include signing certificates (RFC 5280 §4.2.1.3)"
     } else if below == 0 && !signs(KeyUsage::CRL_SIGN) {
         "its key usage does not include signing revocation lists (RFC 5280 §4.2.1.3)"
-    } else if ca.subject_key_id().is_none() {
+    } else if below == 0 && ca.subject_key_id().is_none() {
         "it has no subject key identifier (RFC 5280 §4.2.1.2)"
     } else if ca.path_length().is_some_and(|length| (length as usize) < below) {
         "its path length does not allow the CAs below it (RFC 5280 §4.2.1.9)"
-    } else if below == 0 && !role.issues(ca.public_key().algorithm()) {
+    } else if below == 0 && !Role::Intermediate.issues(ca.public_key().algorithm()) {
         "its key is of a kind that is verified and not issued with"
     } else {
         return Ok(());

@@ -10,10 +10,7 @@ use crate::{
     key::Role,
     name::{Host, looks_like_a_device},
     oid::{self, attribute, extension},
-    profile::{
-        Kind, Rules,
-        usage::{KeyUse, Purpose},
-    },
+    profile::{Kind, Rules, usage::KeyUse},
     serial::Serial,
 };
 use std::{fmt::Display, net::IpAddr, time::Duration};
@@ -40,7 +37,7 @@ pub(super) fn or_unreadable(read: Result<(), DerError>, rule: LintRule, findings
 
 fn fields(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Findings) {
     // Version 3 is written as 2.
-    findings.demand(tbs.version == [2], LintRule::Version, format!("it is written as {:?}", tbs.version));
+    findings.demand(tbs.version == [2], LintRule::Version, || format!("it is written as {:?}", tbs.version));
     match Serial::from_integer(tbs.serial) {
         Ok(serial) if serial == expected.serial && serial.as_bytes().len() >= ENTROPY => {}
         Ok(serial) => findings.add(LintRule::Serial, format!("it is {serial}, and {} was drawn", expected.serial)),
@@ -48,11 +45,11 @@ fn fields(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Findings) {
     }
     let issuing = &expected.issuing;
     let algorithm = tbs.signature_algorithm == issuing.signature_algorithm.identifier_der();
-    findings.demand(algorithm, LintRule::SignatureAlgorithm, format!("it is not {}", issuing.signature_algorithm));
+    findings.demand(algorithm, LintRule::SignatureAlgorithm, || format!("it is not {}", issuing.signature_algorithm));
     let issuer = if issuing.name.is_empty() { tbs.subject } else { issuing.name };
     // An empty name is two bytes long.
-    findings.demand(tbs.issuer == issuer && tbs.issuer.len() > 2, LintRule::Issuer, "it is another name");
-    findings.demand(tbs.unique_ids == 0, LintRule::UniqueId, format!("there are {}", tbs.unique_ids));
+    findings.demand(tbs.issuer == issuer && tbs.issuer.len() > 2, LintRule::Issuer, || "it is another name".to_owned());
+    findings.demand(tbs.unique_ids == 0, LintRule::UniqueId, || format!("there are {}", tbs.unique_ids));
 
     let key = &expected.approved.key;
     let role = match expected.approved.kind {
@@ -60,8 +57,8 @@ fn fields(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Findings) {
         Kind::Intermediate { .. } => Role::Intermediate,
         Kind::Root { .. } => Role::Anchor,
     };
-    findings.demand(tbs.key == key.spki_der(), LintRule::Key, "it is another key");
-    findings.demand(role.issues(key.algorithm()), LintRule::Key, format!("it is {}", key.algorithm()));
+    findings.demand(tbs.key == key.spki_der(), LintRule::Key, || "it is another key".to_owned());
+    findings.demand(role.issues(key.algorithm()), LintRule::Key, || format!("it is {}", key.algorithm()));
 }
 
 fn validity(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Findings) {
@@ -71,25 +68,25 @@ fn validity(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Findings) {
         Ok(dates) => dates,
         Err(error) => return findings.add(LintRule::Validity, error.to_string()),
     };
-    findings.demand(begin < end, LintRule::Validity, format!("{begin} is not before {end}"));
+    findings.demand(begin < end, LintRule::Validity, || format!("{begin} is not before {end}"));
     let approved = begin.secs() == expected.not_before.secs() && end.secs() == expected.not_after.secs();
-    findings.demand(approved, LintRule::Validity, format!("they are {begin} and {end}"));
+    findings.demand(approved, LintRule::Validity, || format!("they are {begin} and {end}"));
     let issuer_begins = expected.issuing.window.map(|(first, _)| first);
     if let Some((first, last)) = expected.issuing.window {
-        findings.demand(first <= begin && end <= last, LintRule::WithinIssuer, format!("they are valid from {first} to {last}"));
+        findings.demand(first <= begin && end <= last, LintRule::WithinIssuer, || format!("they are valid from {first} to {last}"));
     }
     let early = begin <= expected.approved.approved_at - BACK_DATED || issuer_begins == Some(begin);
-    findings.demand(early, LintRule::BackDated, format!("it begins {begin} and is made {}", expected.approved.approved_at));
+    findings.demand(early, LintRule::BackDated, || format!("it begins {begin} and is made {}", expected.approved.approved_at));
 }
 
 fn subject(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Findings) -> Result<(), DerError> {
     let approved = expected.approved;
     let attributes = tbs.attributes()?;
-    findings.demand(!attributes.is_empty(), LintRule::Subject, "it is empty");
+    findings.demand(!attributes.is_empty(), LintRule::Subject, || "it is empty".to_owned());
     for (at, attribute) in attributes.iter().enumerate() {
-        let shown = oid::dotted(attribute.oid);
+        let shown = || oid::dotted(attribute.oid);
         let repeated = attributes[..at].iter().any(|earlier| earlier.oid == attribute.oid);
-        findings.demand(!repeated && attribute.in_set == 1, LintRule::Subject, format!("{shown} is not once and alone"));
+        findings.demand(!repeated && attribute.in_set == 1, LintRule::Subject, || format!("{} is not once and alone", shown()));
         // X.520 §6.2.9 and §6.3.1: serial numbers and countries are PrintableStrings. RFC 5280 §4.1.2.4: the others are
         // UTF8Strings, or PrintableStrings where that is enough.
         let typed = match attribute.value.tag {
@@ -97,31 +94,33 @@ fn subject(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Findings) -> R
             tag::UTF8_STRING => ![attribute::SERIAL_NUMBER, COUNTRY].contains(&attribute.oid),
             _ => false,
         };
-        findings.demand(typed, LintRule::Subject, format!("{shown} has the wrong string type"));
+        findings.demand(typed, LintRule::Subject, || format!("{} has the wrong string type", shown()));
         let text = String::from_utf8_lossy(attribute.value.content);
         let fits = (1..=UPPER_BOUND).contains(&text.chars().count());
-        findings.demand(fits, LintRule::Subject, format!("{shown} has {} characters", text.chars().count()));
+        findings.demand(fits, LintRule::Subject, || format!("{} has {} characters", shown(), text.chars().count()));
         let may_name_a_device = attribute.oid == attribute::COMMON_NAME && approved.rules.contains(&Rules::OcfIdentity);
         let harmless = may_name_a_device || !looks_like_a_device(&text);
-        findings.demand(harmless, LintRule::DeviceName, format!("{shown} is {text:?}"));
+        findings.demand(harmless, LintRule::DeviceName, || format!("{} is {text:?}", shown()));
     }
     let said: Vec<(&[u8], &[u8])> = attributes.iter().map(|attribute| (attribute.oid, attribute.value.content)).collect();
     let organisation = approved.organisation.iter().map(|name| (ORGANISATION, name.as_str().as_bytes()));
     let serial_number = approved.serial_number.iter().map(|number| (attribute::SERIAL_NUMBER, number.as_str().as_bytes()));
     let common_name = (attribute::COMMON_NAME, approved.common_name.as_bytes());
     let meant: Vec<(&[u8], &[u8])> = organisation.chain(serial_number).chain([common_name]).collect();
-    findings.demand(said == meant, LintRule::SubjectContent, "it says something else");
+    findings.demand(said == meant, LintRule::SubjectContent, || "it says something else".to_owned());
     Ok(())
 }
 
 fn extension_list(tbs: &Tbs<'_>, findings: &mut Findings) {
     for (at, found) in tbs.extensions.iter().enumerate() {
-        let shown = oid::dotted(found.oid);
+        let shown = || oid::dotted(found.oid);
         let repeated = tbs.extensions[..at].iter().any(|earlier| earlier.oid == found.oid);
-        findings.demand(!repeated, LintRule::DuplicateExtension, format!("{shown} is"));
-        findings.demand(KNOWN.contains(&found.oid), LintRule::UnknownExtension, format!("{shown} is one"));
+        findings.demand(!repeated, LintRule::DuplicateExtension, || format!("{} is", shown()));
+        findings.demand(KNOWN.contains(&found.oid), LintRule::UnknownExtension, || format!("{} is one", shown()));
         let critical = [extension::KEY_USAGE, extension::BASIC_CONSTRAINTS].contains(&found.oid);
-        findings.demand(found.critical == critical, LintRule::Criticality, format!("{shown} is {}", if critical { "not" } else { "too" }));
+        findings.demand(found.critical == critical, LintRule::Criticality, || {
+            format!("{} is {}", shown(), if critical { "not" } else { "too" })
+        });
     }
 }
 
@@ -130,12 +129,12 @@ fn key_ids(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Findings) -> R
         Some(value) => only(value, tag::OCTET_STRING)?,
         None => &[],
     };
-    findings.demand(own == expected.approved.key.key_id().as_bytes(), LintRule::SubjectKeyId, hexadecimal(own));
+    findings.demand(own == expected.approved.key.key_id().as_bytes(), LintRule::SubjectKeyId, || hexadecimal(own));
     let authority = match tbs.extension(extension::AUTHORITY_KEY_ID) {
         Some(value) => only(only(value, tag::SEQUENCE)?, tag::context(0)).unwrap_or(b"something else"),
         None => &[],
     };
-    findings.demand(authority == expected.issuing.key_id, LintRule::AuthorityKeyId, hexadecimal(authority));
+    findings.demand(authority == expected.issuing.key_id, LintRule::AuthorityKeyId, || hexadecimal(authority));
     Ok(())
 }
 
@@ -149,7 +148,7 @@ fn key_usage(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Findings) ->
         Kind::Leaf => expected.approved.key_uses.iter().map(bit).fold(0, |bits, bit| bits | bit),
     };
     let found = tbs.key_usage()?;
-    findings.demand(found == meant && found != 0, LintRule::KeyUsage, format!("the bits {found:#b} are set"));
+    findings.demand(found == meant && found != 0, LintRule::KeyUsage, || format!("the bits {found:#b} are set"));
     Ok(())
 }
 
@@ -165,39 +164,50 @@ fn basic_constraints(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Find
         None => None,
     };
     match expected.approved.kind {
-        Kind::Leaf => findings.demand(found == Some((false, None)), LintRule::BasicConstraints, format!("a leaf says {found:?}")),
+        Kind::Leaf => findings.demand(found == Some((false, None)), LintRule::BasicConstraints, || format!("a leaf says {found:?}")),
         Kind::Root { path_length } | Kind::Intermediate { path_length } => {
             let meant = Some((true, Some(u32::from(path_length))));
-            findings.demand(found == meant, LintRule::BasicConstraints, format!("a CA says {found:?}"));
+            findings.demand(found == meant, LintRule::BasicConstraints, || format!("a CA says {found:?}"));
             let allowed = expected.issuing.cas_below.is_none_or(|left| left > u32::from(path_length));
-            findings.demand(allowed, LintRule::PathLength, format!("{:?} CAs are left below the issuer", expected.issuing.cas_below));
+            findings.demand(allowed, LintRule::PathLength, || format!("{:?} CAs are left below the issuer", expected.issuing.cas_below));
         }
     }
     Ok(())
 }
 
 fn extended_key_usage(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Findings) -> Result<(), DerError> {
-    let found: Vec<String> = tbs.purposes()?.into_iter().map(oid::dotted).collect();
-    let dots = |purpose: &Purpose| purpose.arcs().iter().map(u64::to_string).collect::<Vec<_>>().join(".");
-    let meant: Vec<String> = expected.approved.purposes.iter().map(dots).collect();
+    let found = tbs.purposes()?;
+    let meant: Vec<Vec<u8>> = expected.approved.purposes.iter().map(|purpose| content_of(&purpose.arcs())).collect();
     let repeats = found.iter().enumerate().any(|(at, purpose)| found[..at].contains(purpose));
-    let any = found.iter().any(|purpose| *purpose == oid::dotted(oid::usage::ANY));
     let fits_kind = found.is_empty() == (expected.approved.kind != Kind::Leaf);
-    let kept = found == meant && fits_kind && !repeats && !any;
-    findings.demand(kept, LintRule::ExtendedKeyUsage, format!("there are {found:?}"));
+    let kept = found == meant && fits_kind && !repeats && !found.contains(&oid::usage::ANY);
+    let shown = || found.iter().map(|purpose| oid::dotted(purpose)).collect::<Vec<_>>().join(", ");
+    findings.demand(kept, LintRule::ExtendedKeyUsage, || format!("there are: {}", shown()));
     Ok(())
+}
+
+/// The content of an OBJECT IDENTIFIER with these arcs (X.690 §8.19).
+fn content_of(arcs: &[u64]) -> Vec<u8> {
+    let [first, second, rest @ ..] = arcs else { return Vec::new() };
+    let mut content = Vec::with_capacity(10);
+    for arc in [&[first * 40 + second], rest].concat() {
+        // Seven bits a byte, the highest first; all bytes but the last of an arc are marked.
+        let groups = (u64::BITS - arc.leading_zeros()).div_ceil(7).max(1);
+        content.extend((0..groups).rev().map(|group| (arc >> (7 * group)) as u8 & 0x7f | if group > 0 { 0x80 } else { 0 }));
+    }
+    content
 }
 
 fn alternative_names(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Findings) -> Result<(), DerError> {
     let names = tbs.alternative_names()?;
     let empty = tbs.extension(extension::SUBJECT_ALTERNATIVE_NAME).is_some() && names.is_empty();
-    findings.demand(!empty, LintRule::AlternativeName, "the list is there and empty");
+    findings.demand(!empty, LintRule::AlternativeName, || "the list is there and empty".to_owned());
     let read: Vec<Option<Host>> = names.iter().map(host).collect();
     let meant: Vec<Option<Host>> = expected.approved.hosts.iter().cloned().map(Some).collect();
-    findings.demand(read == meant, LintRule::AlternativeName, format!("there are {}", shown(&read)));
+    findings.demand(read == meant, LintRule::AlternativeName, || format!("there are {}", shown(&read)));
     for name in names {
         let text = String::from_utf8_lossy(name.content);
-        findings.demand(!looks_like_a_device(&text), LintRule::DeviceName, format!("an alternative name is {text:?}"));
+        findings.demand(!looks_like_a_device(&text), LintRule::DeviceName, || format!("an alternative name is {text:?}"));
     }
     Ok(())
 }
@@ -225,7 +235,7 @@ fn distribution_point(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Fin
         None => &[],
     };
     let meant = expected.approved.crl.as_ref().map_or("", |address| address.as_str());
-    findings.demand(found == meant.as_bytes(), LintRule::DistributionPoint, format!("it is {:?}", String::from_utf8_lossy(found)));
+    findings.demand(found == meant.as_bytes(), LintRule::DistributionPoint, || format!("it is {:?}", String::from_utf8_lossy(found)));
     Ok(())
 }
 

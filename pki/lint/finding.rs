@@ -103,9 +103,9 @@ impl Findings {
     }
 
     /// Adds a finding unless the rule is kept.
-    pub(super) fn demand(&mut self, kept: bool, rule: LintRule, detail: impl Into<String>) {
+    pub(super) fn demand(&mut self, kept: bool, rule: LintRule, detail: impl FnOnce() -> String) {
         if !kept {
-            self.add(rule, detail);
+            self.add(rule, detail());
         }
     }
 

@@ -28,10 +28,10 @@ pub(super) fn examine(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Fin
 /// IEEE 802.1AR-2018 §8.
 fn device_identity(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Findings) -> Result<(), DerError> {
     let serial_numbers = tbs.attributes()?.iter().filter(|found| found.oid == attribute::SERIAL_NUMBER).count();
-    findings.demand(serial_numbers == 1, LintRule::DeviceSerialNumber, format!("there are {serial_numbers}"));
+    findings.demand(serial_numbers == 1, LintRule::DeviceSerialNumber, || format!("there are {serial_numbers}"));
     let client = tbs.purposes()?.contains(&usage::CLIENT_AUTH) && tbs.key_usage()? & DIGITAL_SIGNATURE != 0;
-    findings.demand(client, LintRule::DevicePurpose, "it does not authenticate a client");
-    findings.demand(expected.approved.kind == Kind::Leaf, LintRule::DevicePurpose, "it is a CA");
+    findings.demand(client, LintRule::DevicePurpose, || "it does not authenticate a client".to_owned());
+    findings.demand(expected.approved.kind == Kind::Leaf, LintRule::DevicePurpose, || "it is a CA".to_owned());
     Ok(())
 }
 
@@ -44,33 +44,34 @@ fn ocf_identity(tbs: &Tbs<'_>, expected: &Expected<'_>, findings: &mut Findings)
         }
         _ => false,
     };
-    findings.demand(named, LintRule::OcfName, "it is something else");
+    findings.demand(named, LintRule::OcfName, || "it is something else".to_owned());
     let bits = tbs.key_usage()?;
-    findings.demand(bits == DIGITAL_SIGNATURE | KEY_AGREEMENT, LintRule::OcfKeyUsage, format!("the bits {bits:#b} are set"));
+    findings.demand(bits == DIGITAL_SIGNATURE | KEY_AGREEMENT, LintRule::OcfKeyUsage, || format!("the bits {bits:#b} are set"));
     let purposes = tbs.purposes()?;
     let all = [usage::CLIENT_AUTH, usage::SERVER_AUTH, usage::OCF_IDENTITY].iter().all(|purpose| purposes.contains(purpose));
     let others = [usage::ANY, OCF_ROLE].iter().any(|purpose| purposes.contains(purpose));
-    findings.demand(all && !others, LintRule::OcfPurpose, "the purposes are others");
+    findings.demand(all && !others, LintRule::OcfPurpose, || "the purposes are others".to_owned());
     let key = expected.approved.key.algorithm();
     let known = matches!(key, KeyAlgorithm::P256 | KeyAlgorithm::P384);
     let signature = expected.issuing.signature_algorithm;
     let signed = matches!(signature, SignatureAlgorithm::EcdsaSha256 | SignatureAlgorithm::EcdsaSha384);
-    findings.demand(known && signed, LintRule::OcfKey, format!("the key is {key} and the signature {signature}"));
+    findings.demand(known && signed, LintRule::OcfKey, || format!("the key is {key} and the signature {signature}"));
     Ok(())
 }
 
 /// RFC 9525, and what browsers make of it.
 fn tls_server(tbs: &Tbs<'_>, findings: &mut Findings) -> Result<(), DerError> {
     let server = tbs.purposes()?.contains(&usage::SERVER_AUTH) && tbs.key_usage()? & DIGITAL_SIGNATURE != 0;
-    findings.demand(server, LintRule::ServerPurpose, "it does not");
+    findings.demand(server, LintRule::ServerPurpose, || "it does not".to_owned());
     let names = tbs.alternative_names()?;
-    findings.demand(!names.is_empty(), LintRule::ServerName, "there is no alternative name");
+    findings.demand(!names.is_empty(), LintRule::ServerName, || "there is no alternative name".to_owned());
     let texts: Vec<String> = names.iter().map(|name| text(name.tag, name.content)).collect();
     let attributes = tbs.attributes()?;
     let common_names = attributes.iter().filter(|found| found.oid == attribute::COMMON_NAME);
     for common_name in common_names {
         let said = String::from_utf8_lossy(common_name.value.content);
-        findings.demand(texts.iter().any(|text| *text == said), LintRule::ServerName, format!("the common name {said:?} is none of them"));
+        findings
+            .demand(texts.iter().any(|text| *text == said), LintRule::ServerName, || format!("the common name {said:?} is none of them"));
     }
     Ok(())
 }

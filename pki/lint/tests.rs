@@ -3,14 +3,15 @@
 use super::*;
 use crate::{
     crafted::{element, name, oid, sequence, set},
+    csr::SignedCsr,
     der::{Reader, tag},
     issue::{
         Issuer, parameters,
-        tests::{NOW, approve, below, ca_facts, device_facts, key, named, root},
+        tests::{NOW, approve, below, ca_facts, device_facts, key, named, random, root},
         to_be_signed,
     },
     key::{KeyAlgorithm, Signer, SoftwareKey},
-    profile::{Builtin, Facts, Kind},
+    profile::{Builtin, Facts, Kind, Profile},
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa,
@@ -315,6 +316,17 @@ fn extended_key_usage() {
     assert_eq!(with(Builtin::ManufacturerDevice, &[ClientAuth, ClientAuth]), rules(&[LintRule::ExtendedKeyUsage]));
     assert!(with(Builtin::ManufacturerDevice, &[]).contains(&LintRule::ExtendedKeyUsage));
     assert_eq!(with(Builtin::CustomerIntermediate, &[ClientAuth]), rules(&[LintRule::ExtendedKeyUsage]));
+}
+
+#[test]
+fn purposes_of_ones_own_are_written_whatever_their_arcs() {
+    let purposes = "\"client-auth\", \"2.999.4294967295\", \"0.39.0\", \"1.0.127.128.16383.16384\"";
+    let document = Builtin::AgentClient.toml().replace("\"client-auth\"", purposes);
+    let profile = Profile::from_toml(&document).expect("a profile");
+    let facts = Facts::new().common_name(named("agent"));
+    let approved = profile.approve(SignedCsr::for_software_key(&key()), &facts, NOW).expect("approved");
+    let certificate = issuer_of_profile(Builtin::AgentClient).issue(approved, &random()).expect("no rule is broken");
+    assert_eq!(certificate.extended_key_usages().map(<[_]>::len), Some(4));
 }
 
 #[test]

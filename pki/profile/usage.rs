@@ -50,8 +50,10 @@ impl FromStr for Purpose {
         if let Some((_, purpose)) = named.iter().find(|(name, _)| *name == text) {
             return Ok(purpose.clone());
         }
-        let arcs =
-            text.split('.').map(|arc| arc.parse::<u64>().ok().filter(|number| number.to_string() == arc)).collect::<Option<Vec<u64>>>();
+        let arcs = text
+            .split('.')
+            .map(|arc| arc.parse::<u32>().ok().filter(|number| number.to_string() == arc).map(u64::from))
+            .collect::<Option<Vec<u64>>>();
         match arcs.as_deref() {
             // RFC 5280 §4.2.1.12: a certificate for every purpose is a certificate for the wrong one.
             Some([2, 5, 29, 37, 0]) => Err("anyExtendedKeyUsage (2.5.29.37.0) is never issued; name the purposes".to_owned()),
@@ -94,7 +96,7 @@ mod tests {
         assert_eq!("client-auth".parse(), Ok(Purpose::ClientAuth));
         assert_eq!("1.3.6.1.4.1.44924.1.6".parse(), Ok(Purpose::OcfIdentity));
         assert_eq!("1.2.3".parse::<Purpose>().expect("an identifier").to_string(), "1.2.3");
-        for bad in ["", "any", "1", "1.2", "3.1.1", "1.40.1", "1.2.03", "1.2.x", "2.5.29.37.0"] {
+        for bad in ["", "any", "1", "1.2", "3.1.1", "1.40.1", "1.2.03", "1.2.x", "2.5.29.37.0", "2.999.4294967296"] {
             assert!(bad.parse::<Purpose>().is_err(), "{bad}");
         }
     }
