@@ -216,7 +216,7 @@ impl Authority {
 
     /// Reads the hierarchy again.
     pub(crate) async fn reload(&self) -> Result<(), StateError> {
-        let hierarchy = Arc::new(Hierarchy::load(&self.0.store, &self.0.keyring).await?);
+        let hierarchy = Arc::new(Hierarchy::load(&self.0.store, &self.0.keyring, &self.hierarchy()).await?);
         *self.0.hierarchy.write().unwrap_or_else(PoisonError::into_inner) = hierarchy;
         Ok(())
     }

@@ -253,7 +253,7 @@ impl Authority {
 
     /// All authorities.
     pub fn authorities(&self) -> Vec<CaInfo> {
-        self.hierarchy().all.iter().map(Ca::info).collect()
+        self.hierarchy().all.iter().map(|ca| ca.info()).collect()
     }
 
     /// The certificates of an authority, its own first and the root last; empty while it awaits its own.

@@ -99,8 +99,8 @@ impl Authority {
         let (mut made, mut failed) = (0, None);
         let now = self.now();
         // An authority that has ended says nothing any more: nothing that it signed is good.
-        let lives = |ca: &&Ca| ca.chain.first().map(Certificate::not_after).is_some_and(|end| end >= now);
-        let signs = |ca: &&Ca| matches!(ca.row.state, CaState::Active | CaState::Trusted);
+        let lives = |ca: &&Arc<Ca>| ca.chain.first().map(Certificate::not_after).is_some_and(|end| end >= now);
+        let signs = |ca: &&Arc<Ca>| matches!(ca.row.state, CaState::Active | CaState::Trusted);
         for ca in hierarchy.all.iter().filter(signs).filter(lives) {
             match self.publish_for(ca).await {
                 Ok(one) => made += usize::from(one),
@@ -181,6 +181,12 @@ impl Authority {
         let first = u64::from(epoch) * NUMBERS_PER_EPOCH + 1;
         let number = before.map_or(first, |before| first.max(before.saturating_add(1)));
         Ok(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
+    }
+
+    /// Whether some authority's list lacks something.
+    pub(crate) async fn is_marked(&self) -> Result<bool, StateError> {
+        let marks = Range::prefix(Key::new().text("unlisted"));
+        Ok(!self.0.store.scan(INDEX, marks, 1).await?.is_empty())
     }
 
     fn keep(&self, key_id: KeyId, crl: Crl) {

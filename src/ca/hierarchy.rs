@@ -93,11 +93,12 @@ pub struct CaInfo {
 /// All authorities.
 #[derive(Default)]
 pub(crate) struct Hierarchy {
-    pub(crate) all: Vec<Ca>,
+    pub(crate) all: Vec<Arc<Ca>>,
 }
 
 impl Hierarchy {
-    pub(crate) async fn load(store: &Store, keyring: &Keyring) -> Result<Self, StateError> {
+    /// Reads all rows. An authority that nobody changed is taken over from before: opening one checks signatures.
+    pub(crate) async fn load(store: &Store, keyring: &Keyring, before: &Self) -> Result<Self, StateError> {
         let mut hierarchy = Self::default();
         let mut range = Range::all();
         loop {
@@ -105,22 +106,27 @@ impl Hierarchy {
             let Some((last, _)) = rows.last() else { return Ok(hierarchy) };
             range = range.after(last);
             for (name, entry) in rows {
-                hierarchy.all.push(Ca::read(&name, entry, keyring).await?);
+                let same = |ca: &&Arc<Ca>| ca.entry.version == entry.version && row_of(ca.id) == name && ca.why_not.is_none();
+                let ca = match before.all.iter().find(same) {
+                    Some(ca) => Arc::clone(ca),
+                    None => Arc::new(Ca::read(&name, entry, keyring).await?),
+                };
+                hierarchy.all.push(ca);
             }
         }
     }
 
     pub(crate) fn find(&self, id: CaId) -> Option<&Ca> {
-        self.all.iter().find(|ca| ca.id == id)
+        self.all.iter().map(AsRef::as_ref).find(|ca| ca.id == id)
     }
 
     pub(crate) fn by_key_id(&self, key_id: &KeyId) -> Option<&Ca> {
-        self.all.iter().find(|ca| ca.key_id == *key_id)
+        self.all.iter().map(AsRef::as_ref).find(|ca| ca.key_id == *key_id)
     }
 
     /// The seat's own active authority.
     pub(crate) fn active(&self, seat: Seat) -> Option<&Ca> {
-        self.all.iter().find(|ca| ca.id.seat == seat && ca.id.turn == 0 && ca.row.state == CaState::Active)
+        self.all.iter().map(AsRef::as_ref).find(|ca| ca.id.seat == seat && ca.id.turn == 0 && ca.row.state == CaState::Active)
     }
 
     /// The number that the seat's next generation gets.
@@ -130,7 +136,8 @@ impl Hierarchy {
 
     /// The intermediates below an authority, the newest first.
     pub(crate) fn turns(&self, of: CaId) -> impl Iterator<Item = &Ca> {
-        let mut turns: Vec<&Ca> = self.all.iter().filter(|ca| ca.id.turn > 0 && CaId { turn: 0, ..ca.id } == of).collect();
+        let mut turns: Vec<&Ca> =
+            self.all.iter().map(AsRef::as_ref).filter(|ca| ca.id.turn > 0 && CaId { turn: 0, ..ca.id } == of).collect();
         turns.sort_by_key(|ca| std::cmp::Reverse(ca.id.turn));
         turns.into_iter()
     }
@@ -142,7 +149,7 @@ impl Hierarchy {
     /// What whoever trusts the seat has to trust: the last certificates of all chains that still count.
     pub(crate) fn anchors(&self, seat: Seat) -> Vec<Certificate> {
         let mut anchors: Vec<Certificate> = Vec::new();
-        let counts = |ca: &&Ca| matches!(ca.row.state, CaState::Active | CaState::Trusted);
+        let counts = |ca: &&Arc<Ca>| matches!(ca.row.state, CaState::Active | CaState::Trusted);
         for ca in self.all.iter().filter(|ca| ca.id.seat == seat).filter(counts) {
             if let Some(anchor) = ca.chain.last()
                 && !anchors.iter().any(|known| known.der() == anchor.der())

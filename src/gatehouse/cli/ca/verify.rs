@@ -3,7 +3,7 @@
 use super::super::{Context, Exit, Failure, Output, Tint};
 use clap::{Args, ValueEnum};
 use gatehouse_base::{Clock, SystemClock};
-use gatehouse_pki::{Anchors, Certificate, CertificateList, Policy, Purpose, Revocation};
+use gatehouse_pki::{Anchors, Certificate, CertificateError, CertificateList, Policy, Purpose, Revocation};
 use gatehouse_types::UnixTime;
 use serde::Serialize;
 use std::{
@@ -77,21 +77,26 @@ impl Verify {
     }
 
     fn judge(&self) -> Result<Verdict, Failure> {
-        let mut anchors = certificates(&self.anchors)?.into_iter().fold(Anchors::builder(), |all, one| all.anchor(one));
+        let (believed, unreadable) = certificates(&self.anchors)?;
+        // An anchor that breaks a rule is no anchor; the others still count.
+        if let (true, Some(error)) = (believed.is_empty(), unreadable) {
+            return Ok(bad(&error, "the anchor"));
+        }
+        let mut anchors = believed.into_iter().fold(Anchors::builder(), |all, one| all.anchor(one));
         if let Some(path) = &self.intermediates {
-            anchors = certificates(path)?.into_iter().fold(anchors, |all, one| all.intermediate(one));
+            anchors = certificates(path)?.0.into_iter().fold(anchors, |all, one| all.intermediate(one));
         }
         for path in &self.crl {
-            anchors = anchors.revocation_list(revocation_list(path)?);
+            match revocation_list(path)? {
+                Ok(list) => anchors = anchors.revocation_list(list),
+                Err(error) => return Ok(bad(&error, "the revocation list")),
+            }
         }
         let anchors = anchors.build().map_err(|error| unusable(&self.anchors, &error))?;
         let revocation = if self.crl.is_empty() { Revocation::Ignore } else { Revocation::Require };
         let policy = Policy { revocation, ..Policy::new(self.purpose.into()) };
-        // A chain that cannot be read is a bad chain, not a mistake of whoever asks about it.
-        let presented = match pem_blocks(&read(&self.chain)?) {
-            blocks if blocks.is_empty() => return Err(unusable(&self.chain, &"there is no certificate in PEM in it")),
-            blocks => blocks,
-        };
+        // A certificate that cannot be read makes a bad chain; a file without one is a mistake of whoever asks.
+        let presented = pem_blocks(&self.chain, &read(&self.chain)?)?;
         Ok(match anchors.verify(&presented, &policy, self.at.unwrap_or_else(|| SystemClock.now())) {
             Ok(chain) => Verdict::Good {
                 path: chain.path().iter().map(|certificate| certificate.subject().to_string()).collect(),
@@ -127,22 +132,40 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     if bytes.len() as u64 > FILE_MAX { Err(unusable(path, &"it is too long")) } else { Ok(bytes) }
 }
 
-fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
-    Certificate::chain_from_pem(&read(path)?).map_err(|error| unusable(path, &error))
+/// The certificates in a file that can be read, and what is wrong with the first that cannot.
+fn certificates(path: &Path) -> Result<(Vec<Certificate>, Option<CertificateError>), Failure> {
+    let (mut good, mut first) = (Vec::new(), None);
+    for block in pem_blocks(path, &read(path)?)? {
+        match Certificate::from_der(&block) {
+            Ok(certificate) => good.push(certificate),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    Ok((good, first))
 }
 
-fn revocation_list(path: &Path) -> Result<CertificateList, Failure> {
+fn revocation_list(path: &Path) -> Result<Result<CertificateList, CertificateError>, Failure> {
     let bytes = read(path)?;
-    let list = if bytes.starts_with(b"-----BEGIN") { CertificateList::from_pem(&bytes) } else { CertificateList::from_der(&bytes) };
-    list.map_err(|error| unusable(path, &error))
+    Ok(if bytes.starts_with(b"-----BEGIN") { CertificateList::from_pem(&bytes) } else { CertificateList::from_der(&bytes) })
 }
 
-/// The blocks of a chain as a peer would send them: in DER, read by nobody yet.
-fn pem_blocks(text: &[u8]) -> Vec<Vec<u8>> {
+fn bad(error: &CertificateError, what: &str) -> Verdict {
+    Verdict::Bad {
+        rule: error.rule().code().to_owned(),
+        certificate: Some(what.to_owned()),
+        blame: "configuration".to_owned(),
+        message: format!("{what}: {error}"),
+    }
+}
+
+/// The blocks of a file as a peer would send them: in DER, read by nobody yet.
+fn pem_blocks(path: &Path, text: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let text = String::from_utf8_lossy(text);
-    let bodies = text.split("-----BEGIN CERTIFICATE-----").skip(1).filter_map(|rest| rest.split_once("-----END CERTIFICATE-----"));
-    bodies.map(|(body, _)| STANDARD.decode(body.split_whitespace().collect::<String>()).unwrap_or_default()).collect()
+    let bodies = text.split("-----BEGIN CERTIFICATE-----").skip(1).map(|rest| rest.split_once("-----END CERTIFICATE-----"));
+    let decoded = bodies.map(|body| STANDARD.decode(body?.0.split_whitespace().collect::<String>()).ok());
+    let blocks: Vec<Vec<u8>> = decoded.collect::<Option<_>>().ok_or_else(|| unusable(path, &"a block in it is not PEM"))?;
+    if blocks.is_empty() { Err(unusable(path, &"there is no certificate in PEM in it")) } else { Ok(blocks) }
 }
 
 fn unusable(path: &Path, error: &dyn fmt::Display) -> Failure {
