@@ -5,30 +5,55 @@ use hyper::body::{Frame, SizeHint};
 use std::{
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 /// What is known about a connection's requests.
 #[derive(Debug)]
 pub(crate) struct Activity {
     working: AtomicUsize,
     last: Mutex<Instant>,
+    /// Since when the head of a request is awaited or on its way.
+    head: Mutex<Option<Instant>>,
+    head_began: Notify,
 }
 
 impl Activity {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { working: AtomicUsize::new(0), last: Mutex::new(Instant::now()) })
+        let now = Instant::now();
+        Arc::new(Self { working: AtomicUsize::new(0), last: Mutex::new(now), head: Mutex::new(Some(now)), head_began: Notify::new() })
     }
 
     /// A request is worked on until the answer is dropped. Its own time limit holds meanwhile.
     pub(crate) fn work(self: &Arc<Self>) -> Work {
         self.working.fetch_add(1, Ordering::SeqCst);
+        *self.head() = None;
         Work(Arc::clone(self))
+    }
+
+    /// Bytes came. When no request is worked on they are the start of one, or more of it.
+    pub(crate) fn received(&self) {
+        let mut head = self.head();
+        if self.working.load(Ordering::SeqCst) == 0 && head.is_none() {
+            *head = Some(Instant::now());
+            self.head_began.notify_one();
+        }
+    }
+
+    /// Returns when the first byte of a later head has come.
+    pub(crate) async fn head_began(&self) {
+        self.head_began.notified().await;
+    }
+
+    /// When the head of a request, if one is awaited or on its way, will have taken this long. The first one is awaited
+    /// from the start; a later one only from its first byte, because a kept connection may rest.
+    pub(crate) fn head_late_at(&self, timeout: Duration) -> Option<Instant> {
+        self.head().map(|since| since + timeout)
     }
 
     /// When the connection will have been idle for this long, as far as can be told now.
@@ -36,6 +61,10 @@ impl Activity {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let since = if self.working.load(Ordering::SeqCst) > 0 { Instant::now() } else { last };
         since + timeout
+    }
+
+    fn head(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn touch(&self) {

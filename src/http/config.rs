@@ -10,7 +10,8 @@ pub struct Config {
     pub header_size: Size,
     /// The body of a request. A larger one is answered with 413. Default 1 MiB.
     pub body_size: Size,
-    /// From the first byte that is awaited to the last of a request's head. Default 10 s.
+    /// How long the head of a request may take: the first of a connection from its beginning, a later one from its first
+    /// byte. HTTP/2 has `idle_timeout` only. Default 10 s.
     pub header_timeout: Duration,
     /// From the head of a request to the head of its answer, reading the body included. Default 30 s.
     pub request_timeout: Duration,

@@ -1,5 +1,6 @@
 //! A stream that comes back when hyper drops it.
 
+use crate::activity::Activity;
 use gatehouse_net::Stream;
 use std::{
     io,
@@ -15,6 +16,7 @@ pub(crate) struct Lent {
     /// There until the drop.
     stream: Option<Stream>,
     back: Arc<Mutex<Option<Stream>>>,
+    activity: Arc<Activity>,
 }
 
 /// Where the stream is when the loan has ended.
@@ -22,9 +24,10 @@ pub(crate) struct Lent {
 pub(crate) struct GivenBack(Arc<Mutex<Option<Stream>>>);
 
 impl Lent {
-    pub(crate) fn new(stream: Stream) -> (Self, GivenBack) {
+    /// Lends the stream. What is read from it is reported.
+    pub(crate) fn new(stream: Stream, activity: Arc<Activity>) -> (Self, GivenBack) {
         let back = Arc::default();
-        (Self { stream: Some(stream), back: Arc::clone(&back) }, GivenBack(back))
+        (Self { stream: Some(stream), back: Arc::clone(&back), activity }, GivenBack(back))
     }
 
     fn stream(self: Pin<&mut Self>) -> io::Result<Pin<&mut Stream>> {
@@ -46,8 +49,13 @@ impl Drop for Lent {
 }
 
 impl AsyncRead for Lent {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_read(context, buffer)
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = self.as_mut().stream()?.poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.activity.received();
+        }
+        read
     }
 }
 

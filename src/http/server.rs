@@ -83,7 +83,8 @@ impl Server {
     fn protocol(&self, peer: &Peer) -> auto::Builder<Streams> {
         let mut builder = auto::Builder::new(Streams::default());
         let header_size = self.config.header_size.as_usize();
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.config.header_timeout).max_buf_size(header_size);
+        // hyper's own limit would also hold for a kept connection that rests between two requests.
+        builder.http1().header_read_timeout(None).max_buf_size(header_size);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -174,12 +175,17 @@ impl Service for Server {
             let (server, shared) = (Arc::clone(&server), Arc::clone(&requests));
             async move { Ok::<_, Infallible>(server.answer(request, &shared).await) }
         });
-        let (lent, given_back) = Lent::new(stream);
+        let (lent, given_back) = Lent::new(stream, Arc::clone(&shared.activity));
         let mut served = Box::pin(protocol.serve_connection(TokioIo::new(lent), service));
+        // The bytes of HTTP/2 need not be the start of a request.
+        let head_late_at = || if is_http2 { None } else { shared.activity.head_late_at(self.config.header_timeout) };
         let mut phase = Phase::Open;
         loop {
             let deadline = match phase {
-                Phase::Open => shared.activity.idle_at(self.config.idle_timeout),
+                Phase::Open => {
+                    let idle_at = shared.activity.idle_at(self.config.idle_timeout);
+                    head_late_at().map_or(idle_at, |late_at| late_at.min(idle_at))
+                }
                 Phase::LameDuck(end) => end,
                 Phase::Closing => shared.activity.idle_at(CLOSING),
             };
@@ -199,7 +205,10 @@ impl Service for Server {
                         Phase::LameDuck(Instant::now() + self.config.drain_idle)
                     };
                 }
+                // The deadline is nearer now.
+                () = shared.activity.head_began() => {}
                 () = sleep_until(deadline) => match phase {
+                    Phase::Open if head_late_at().is_some_and(|late_at| late_at <= Instant::now()) => break,
                     // Something happened since the deadline was computed.
                     Phase::Open if shared.activity.idle_at(self.config.idle_timeout) > Instant::now() => {}
                     Phase::Closing if shared.activity.idle_at(CLOSING) > Instant::now() => {}

@@ -22,8 +22,30 @@ fn a_head_that_never_ends_is_cut_off_at_its_time_limit() {
 }
 
 #[test]
+fn a_kept_connection_may_rest_longer_than_a_head_may_take_but_its_next_head_may_not() {
+    let server = start(&format!("[http]\nheader_timeout = \"1s\"\nidle_timeout = \"1h\"\n{PLAIN}"));
+    let mut resting = connect(server.address("public"));
+    let mut dragging = connect(server.address("public"));
+    for stream in [&mut resting, &mut dragging] {
+        assert!(ask(stream).starts_with("HTTP/1.1 200"));
+    }
+    dragging.write_all(b"GET /health HT").expect("sent");
+    // Its end takes the time limit of a head, after which the resting connection is still there.
+    assert_eq!(read_to_end(&mut dragging), "");
+    assert!(ask(&mut resting).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_connection_that_rests_too_long_is_closed() {
+    let server = start(&format!("[http]\nheader_timeout = \"300s\"\nidle_timeout = \"1s\"\n{PLAIN}"));
+    let mut resting = connect(server.address("public"));
+    assert!(ask(&mut resting).starts_with("HTTP/1.1 200"));
+    assert_eq!(read_to_end(&mut resting), "");
+}
+
+#[test]
 fn a_silent_connection_is_closed_at_its_time_limit() {
-    let server = start(&format!("[http]\nheader_timeout = \"1s\"\nidle_timeout = \"1s\"\n{PLAIN}"));
+    let server = start(&format!("[http]\nheader_timeout = \"1s\"\n{PLAIN}"));
     assert_eq!(read_to_end(&mut connect(server.address("public"))), "");
     still_well(&server);
 }
@@ -89,6 +111,18 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
     stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
     stream
+}
+
+/// One request on a kept connection; the head and the body of the answer, which is `{"status":"alive"}`.
+fn ask(stream: &mut TcpStream) -> String {
+    write!(stream, "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    while !answer.ends_with(b"}") {
+        stream.read_exact(&mut byte).expect("answered");
+        answer.push(byte[0]);
+    }
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// Everything up to the end of the connection, which must come.
