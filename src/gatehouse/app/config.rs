@@ -158,7 +158,7 @@ struct Engine(gatehouse_store::EngineName);
 
 impl Choice for Engine {
     const ALL: &'static [(&'static str, Self)] =
-        &[("sled", Self(gatehouse_store::EngineName::Sled)), ("fjall", Self(gatehouse_store::EngineName::Fjall))];
+        &[("fjall", Self(gatehouse_store::EngineName::Fjall)), ("sled", Self(gatehouse_store::EngineName::Sled))];
 }
 
 impl Configure for StoreSection {

@@ -1,9 +1,23 @@
 //! The engine fjall 3.
+//!
+//! Its journal and its files are looked at before fjall opens them ([`journal`], [`tables`]): what a crash leaves must
+//! not keep a store closed, and what a flipped bit leaves must not be believed.
+
+mod journal;
+mod tables;
 
 use super::{Engine, EngineError};
 use crate::{OpenError, RawRow};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use std::path::Path;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Rows are sorted into a table when they take this share of the memory for pages.
+const MEMTABLE_SHARE: u64 = 4;
+/// Smaller tables would be more work than use.
+const LEAST_MEMTABLE: u64 = 256 << 10;
 
 pub(super) struct Fjall {
     rows: Keyspace,
@@ -12,9 +26,14 @@ pub(super) struct Fjall {
 
 impl Fjall {
     pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
+        journal::repair(path).and_then(|()| tables::check(path)).map_err(|error| match error {
+            FileError::Io { path, source } => OpenError::Io { path, source },
+            FileError::Damaged { path, at } => OpenError::Damaged { what: format!("{} at byte {at}", path.display()) },
+        })?;
+        let memtable = (cache_bytes / MEMTABLE_SHARE).max(LEAST_MEMTABLE);
         let open = || {
             let database = Database::builder(path).cache_size(cache_bytes).worker_threads(1).open()?;
-            let rows = database.keyspace("rows", KeyspaceCreateOptions::default)?;
+            let rows = database.keyspace("rows", || KeyspaceCreateOptions::default().max_memtable_size(memtable))?;
             database.persist(PersistMode::SyncAll)?;
             Ok(Self { rows, database })
         };
@@ -45,5 +64,25 @@ impl Engine for Fjall {
             }
         }
         batch.commit().map_err(EngineError::new)
+    }
+}
+
+/// Why a file of fjall's cannot be what was written.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{} is damaged at byte {at}", path.display())]
+    Damaged { path: PathBuf, at: usize },
+}
+
+impl FileError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+
+    fn damaged(path: &Path, at: usize) -> Self {
+        Self::Damaged { path: path.to_owned(), at }
     }
 }
