@@ -25,11 +25,12 @@ use std::{
 
 const PAGE: usize = 4096;
 const SECTOR: usize = 512;
+const ZEROS: [u8; PAGE] = [0; PAGE];
 
 type Page = Arc<[u8; PAGE]>;
 
 /// How much of what was not synchronised reaches the platter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Loss {
     /// Nothing: the strictest reading of every promise.
     Everything,
@@ -421,7 +422,7 @@ impl Image {
         let content = std::fs::read(path)?;
         let mut image = Self { length: content.len() as u64, pages: BTreeMap::new() };
         for (number, part) in content.chunks(PAGE).enumerate() {
-            if part.iter().any(|byte| *byte != 0) {
+            if *part != ZEROS[..part.len()] {
                 let mut page = [0; PAGE];
                 page[..part.len()].copy_from_slice(part);
                 image.pages.insert(number as u64, Arc::new(page));
@@ -435,7 +436,7 @@ impl Image {
         let file = File::create(path)?;
         for (number, page) in &self.pages {
             let start = number * PAGE as u64;
-            if start >= self.length || page.iter().all(|byte| *byte == 0) {
+            if start >= self.length || **page == ZEROS {
                 continue;
             }
             let length = (self.length - start).min(PAGE as u64) as usize;

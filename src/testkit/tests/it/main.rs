@@ -2,3 +2,4 @@
 
 mod recorder;
 mod services;
+mod store;
