@@ -111,3 +111,78 @@ impl Routes {
         Self { router: self.router.route(path, on(filter, handler).layer(label)), table: self.table }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Denied, Granted, Problem, ReadHealth};
+    use axum::{
+        body::{Body, Bytes},
+        http::{Request, StatusCode, request::Parts},
+    };
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+    use tower::ServiceExt;
+
+    struct Vault;
+
+    impl Permission for Vault {
+        const NAME: &'static str = "open-vault";
+
+        fn check(request: &Parts) -> Result<(), Denied> {
+            match request.headers.get("x-caller").map(|caller| caller.as_bytes()) {
+                Some(b"owner") => Ok(()),
+                Some(_) => Err(Denied::Forbidden),
+                None => Err(Denied::Unauthenticated),
+            }
+        }
+    }
+
+    /// A body that tells whether somebody looked into it.
+    fn watched_body(looked: &Arc<AtomicBool>) -> Body {
+        struct Watched(Arc<AtomicBool>);
+        impl axum::body::HttpBody for Watched {
+            type Data = Bytes;
+            type Error = axum::Error;
+
+            fn poll_frame(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
+                self.0.store(true, Ordering::SeqCst);
+                std::task::Poll::Ready(None)
+            }
+        }
+        Body::new(Watched(Arc::clone(looked)))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_not_looked_at_before_the_permission_is_granted() {
+        let open = |_: Granted<Vault>, _body: Bytes| async { "open" };
+        let routes = Routes::new().post("/vault", open);
+        for (caller, status, looks) in
+            [(None, StatusCode::UNAUTHORIZED, false), (Some("thief"), StatusCode::FORBIDDEN, false), (Some("owner"), StatusCode::OK, true)]
+        {
+            let looked = Arc::default();
+            let mut request = Request::post("/vault");
+            if let Some(caller) = caller {
+                request = request.header("x-caller", caller);
+            }
+            let request = request.body(watched_body(&looked)).expect("request");
+            let response = routes.clone().into_router().oneshot(request).await.expect("infallible");
+            assert_eq!((response.status(), looked.load(Ordering::SeqCst)), (status, looks), "{caller:?}");
+            assert_eq!(response.extensions().get::<Problem>().is_some(), status != StatusCode::OK);
+        }
+    }
+
+    #[test]
+    fn the_table_lists_every_route_with_its_permission() {
+        async fn alive(_: Granted<ReadHealth>) {}
+        async fn open(_: Granted<Vault>) {}
+        let routes = Routes::new().get("/health", alive).and(Routes::new().post("/vault", open));
+        let table: Vec<_> = routes.table().iter().map(|route| (route.method.as_str(), route.path, route.permission)).collect();
+        assert_eq!(table, [("GET", "/health", "read-health"), ("POST", "/vault", "open-vault")]);
+    }
+}

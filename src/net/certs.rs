@@ -5,8 +5,8 @@
 //! else puts into files; custody implements the trait for certificates that we issue ourselves.
 
 use crate::files::{FromFiles, Loaded, read};
-use gatehouse_pki::{CertificateError, Signer};
-use gatehouse_types::Secret;
+use gatehouse_pki::{Certificate, CertificateError, Signer};
+use gatehouse_types::{Secret, UnixTime};
 use rustls::{
     SignatureAlgorithm, SignatureScheme,
     crypto::ring::sign::any_supported_type,
@@ -146,6 +146,11 @@ impl Credentials {
     /// The chain in DER, the server's own certificate first.
     pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
         self.certified.cert.iter().map(AsRef::as_ref)
+    }
+
+    /// When the server's own certificate ends, if `pki` can read it. A foreign one may have a form that only browsers bear.
+    pub fn not_after(&self) -> Option<UnixTime> {
+        self.chain().next().and_then(|own| Certificate::from_der(own).ok()).map(|own| own.not_after())
     }
 
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {

@@ -1,6 +1,6 @@
 //! The one accept loop.
 
-use crate::{Gate, Peer, Shutdown, Stream, Tls, gate::Admission, metrics, tls::HandshakeError};
+use crate::{CertificateSource, Gate, Peer, Shutdown, Stream, Tls, gate::Admission, metrics, tls::HandshakeError};
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -95,6 +95,11 @@ impl Listener {
     /// The address that is listened on, with the port that the system chose where zero was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the certificate comes from that is presented here, if one is.
+    pub fn certificate_source(&self) -> Option<Arc<dyn CertificateSource>> {
+        self.tls.as_ref().map(|tls| tls.source())
     }
 
     /// Accepts connections and serves each in a task of its own, until draining begins. Returns when the last

@@ -80,6 +80,10 @@ impl Tls {
         Self { resolver: Arc::new(Resolver(source)), alpn: owned(alpn), clients: Clients::Chain { judge, clock, provider: provider() } }
     }
 
+    pub(crate) fn source(&self) -> Arc<dyn CertificateSource> {
+        Arc::clone(&self.resolver.0)
+    }
+
     pub(crate) async fn accept(&self, tcp: TcpStream, address: SocketAddr, gate: &Gate) -> Result<(Stream, Peer), HandshakeError> {
         // A peer that sends nothing waits here and takes nobody's turn.
         let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;

@@ -1,7 +1,11 @@
 //! HTTPS as stock clients see it.
 
 use crate::support::{ForeignAuthority, HTTPS, PLAIN, PROGRAM, curl, start, start_https, text};
-use gatehouse_testkit::{openssl, server::Installation};
+use gatehouse_testkit::{
+    openssl,
+    process::poll_until,
+    server::{Installation, PATIENCE},
+};
 use rcgen::ExtendedKeyUsagePurpose;
 use std::fs;
 
@@ -52,6 +56,19 @@ fn metrics_count_what_was_answered_and_only_the_metrics_listener_shows_them() {
     assert!(shown.contains("gatehouse_net_connections{listener=\"metrics\"} 1"), "{shown}");
     let hidden = text(&curl(&["-i", &format!("{public}/metrics")]).expect("curl is there"));
     assert!(hidden.starts_with("HTTP/1.1 404"), "{hidden}");
+}
+
+#[test]
+fn metrics_tell_when_the_certificate_of_a_listener_ends() {
+    let (server, _authority) = start_https(&format!("{HTTPS}{}", PLAIN.trim_start()));
+    let url = format!("http://{}/metrics", server.address("metrics"));
+    // rcgen's certificates end with the year 4095.
+    let line = "gatehouse_certificate_not_after_seconds{listener=\"api\"} 67090118400";
+    if curl(&[&url]).is_none() {
+        return;
+    }
+    let found = poll_until(PATIENCE, || text(&curl(&[&url])?).lines().any(|shown| shown == line).then_some(()));
+    assert!(found.is_some(), "{}", text(&curl(&[&url]).expect("curl is there")));
 }
 
 #[test]

@@ -1,14 +1,18 @@
 //! What the process as a whole tells, and the store's own counters taken over.
 
 use gatehouse_base::telemetry::{Metric, MetricKind, Metrics};
-use gatehouse_net::Shutdown;
+use gatehouse_net::{CertificateSource, Shutdown};
 use gatehouse_store::Store;
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 const BUILD: &str = "gatehouse_build_info";
+const CERTIFICATE_END: &str = "gatehouse_certificate_not_after_seconds";
 const STORE_COMMITS: &str = "gatehouse_store_commits_total";
 const STORE_CONFLICTS: &str = "gatehouse_store_conflicts_total";
 const STORE_FAILURES: &str = "gatehouse_store_failures_total";
@@ -21,6 +25,12 @@ const STORE_POISONED: &str = "gatehouse_store_poisoned";
 /// Every metric of the process and the store.
 pub const METRICS: &[Metric] = &[
     Metric { name: BUILD, kind: MetricKind::Gauge, labels: &["version"], help: "Always 1; the label says which version runs." },
+    Metric {
+        name: CERTIFICATE_END,
+        kind: MetricKind::Gauge,
+        labels: &["listener"],
+        help: "When the certificate that the listener presents ends, in seconds since 1970.",
+    },
     Metric { name: STORE_COMMITS, kind: MetricKind::Counter, labels: &[], help: "Batches that were made durable." },
     Metric { name: STORE_CONFLICTS, kind: MetricKind::Counter, labels: &[], help: "Batches refused because a condition did not hold." },
     Metric { name: STORE_FAILURES, kind: MetricKind::Counter, labels: &[], help: "Batches refused or left uncertain for another reason." },
@@ -53,8 +63,17 @@ pub(super) fn declare(metrics: &Metrics) {
     metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
-/// Folds histograms and takes the store's counters over, until everything ends.
-pub(super) async fn upkeep(metrics: Metrics, store: Store, interval: Duration, shutdown: Shutdown) {
+/// What [`upkeep`] looks at.
+pub(super) struct Sources {
+    pub(super) metrics: Metrics,
+    pub(super) store: Store,
+    /// The listeners' certificates, each with the listener's name.
+    pub(super) certificates: Vec<(String, Arc<dyn CertificateSource>)>,
+}
+
+/// Folds histograms and takes over what others count, until everything ends.
+pub(super) async fn upkeep(sources: Sources, interval: Duration, shutdown: Shutdown) {
+    let Sources { metrics, store, certificates } = sources;
     let mut ticks = tokio::time::interval(interval);
     loop {
         tokio::select! {
@@ -62,6 +81,12 @@ pub(super) async fn upkeep(metrics: Metrics, store: Store, interval: Duration, s
             () = shutdown.stopped() => return,
         }
         metrics.upkeep();
+        for (listener, source) in &certificates {
+            if let Some(end) = source.current().and_then(|credentials| credentials.not_after()) {
+                // Exact: seconds up to the year 9999 are far below 2^53.
+                metrics::gauge!(CERTIFICATE_END, "listener" => listener.clone()).set(end.secs() as f64);
+            }
+        }
         let counted = store.metrics();
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         metrics::counter!(STORE_COMMITS).absolute(value(&counted.commits));

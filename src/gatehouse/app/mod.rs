@@ -163,6 +163,8 @@ impl App {
         let mut helpers = Tasks::default();
         let files: Vec<_> = listeners.iter().flat_map(|bound| bound.files.iter().cloned()).collect();
         let renewed: Vec<_> = listeners.iter().filter_map(|bound| bound.issued.clone()).collect();
+        let certificate = |bound: &Bound| Some((bound.listener.name().to_owned(), bound.listener.certificate_source()?));
+        let certificates = listeners.iter().filter_map(certificate).collect();
         for Bound { listener, role, files, issued } in listeners {
             if let Some(issued) = issued {
                 let shutdown = shutdown.clone();
@@ -207,7 +209,8 @@ impl App {
         let stopped = shutdown.clone();
         helpers.start("authority", async move { authority.run(stopped.stopped()).await });
         helpers.start("control socket", control.serve(Arc::new(handlers), shutdown.clone()));
-        helpers.start("metrics", metrics::upkeep(telemetry.metrics().clone(), store.clone(), UPKEEP_INTERVAL, shutdown.clone()));
+        let sources = metrics::Sources { metrics: telemetry.metrics().clone(), store: store.clone(), certificates };
+        helpers.start("metrics", metrics::upkeep(sources, UPKEEP_INTERVAL, shutdown.clone()));
         if let Some(interval) = notifier.heartbeat() {
             helpers.start("watchdog", heartbeat(Notifier::from_environment(), interval, shutdown.clone()));
         }
