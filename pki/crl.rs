@@ -162,7 +162,12 @@ impl CertificateList {
         let points = &certificate.extensions.distribution_points;
         let is_named =
             self.scope.point.as_ref().is_none_or(|names| names.iter().any(|name| points.iter().any(|point| point.names.contains(name))));
-        kind && is_named && !self.scope.only_attribute_certificates
+        kind && is_named
+    }
+
+    /// Whether it is about attribute certificates only, which are none of ours.
+    pub(crate) fn is_about_attributes(&self) -> bool {
+        self.scope.only_attribute_certificates
     }
 
     fn read(der: &[u8]) -> Result<Self, CertificateError> {
@@ -283,7 +288,10 @@ impl CertificateList {
         }
         let scope = &mut self.scope;
         if let Some(point) = fields.optional(tag::context_constructed(0))? {
-            scope.point = Some(extensions::read_distribution_point_name(Reader::new(point.content))?.names);
+            let names = extensions::read_distribution_point_name(Reader::new(point.content))?.names;
+            // A name relative to the issuer's is not put together here, so nobody can say whom the list is about.
+            scope.not_judged |= names.is_empty();
+            scope.point = Some(names);
         }
         let flag = |element: Option<Element<'_>>| element.map_or(Ok(false), |element| der::flag(element.content));
         scope.only_leaves = flag(fields.optional(tag::context(1))?)?;

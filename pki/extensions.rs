@@ -164,7 +164,12 @@ impl Extensions {
                 self.name_constraints = Some(read_name_constraints(value)?);
             }
             extension::CRL_DISTRIBUTION_POINTS => self.distribution_points = read_distribution_points(value)?,
-            extension::CERTIFICATE_POLICIES => self.policies = read_policies(value)?,
+            extension::CERTIFICATE_POLICIES => {
+                let mut knows_qualifiers = true;
+                self.policies = read_policies(value, &mut knows_qualifiers)?;
+                // RFC 5280 §4.2.1.4: who does not know a qualifier must refuse a critical extension with it.
+                self.unknown_critical |= critical && !knows_qualifiers;
+            }
             extension::POLICY_MAPPINGS => self.policy_mappings = read_policy_mappings(value)?,
             extension::POLICY_CONSTRAINTS => {
                 demand(critical, Rule::Criticality, "policy constraints are not critical (RFC 5280 §4.2.1.11)")?;
@@ -328,7 +333,8 @@ pub(crate) fn read_distribution_point_name(mut choice: Reader<'_>) -> Result<Dis
     Ok(point)
 }
 
-fn read_policies(value: &[u8]) -> Result<Vec<Box<[u8]>>, CertificateError> {
+/// Also finds out whether all qualifiers are of the two kinds that RFC 5280 §4.2.1.4 defines, which change no verdict.
+fn read_policies(value: &[u8], knows_qualifiers: &mut bool) -> Result<Vec<Box<[u8]>>, CertificateError> {
     let mut list = open(value)?.nested(tag::SEQUENCE)?;
     demand(!list.is_empty(), Rule::Extension, "the list of certificate policies is empty")?;
     let mut policies: Vec<Box<[u8]>> = Vec::new();
@@ -337,6 +343,13 @@ fn read_policies(value: &[u8]) -> Result<Vec<Box<[u8]>>, CertificateError> {
         let oid = policy.oid()?;
         if let Some(qualifiers) = policy.optional(tag::SEQUENCE)? {
             demand(!qualifiers.content.is_empty(), Rule::Extension, "a list of policy qualifiers is empty")?;
+            let mut qualifiers = Reader::new(qualifiers.content);
+            while !qualifiers.is_empty() {
+                let mut qualifier = qualifiers.nested(tag::SEQUENCE)?;
+                *knows_qualifiers &= [oid::POLICY_STATEMENT, oid::POLICY_NOTICE].contains(&qualifier.oid()?);
+                qualifier.element()?;
+                qualifier.finish()?;
+            }
         }
         policy.finish()?;
         demand(policies.len() < MAX_POLICIES, Rule::Extension, "there are more certificate policies than are read")?;

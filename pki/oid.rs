@@ -57,6 +57,10 @@ pub(crate) mod attribute {
 /// anyPolicy (RFC 5280 §4.2.1.4).
 pub(crate) const ANY_POLICY: &[u8] = &[0x55, 0x1d, 32, 0];
 
+/// The qualifiers of policies: where their statement is, and a notice to show (RFC 5280 §4.2.1.4).
+pub(crate) const POLICY_STATEMENT: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 2, 1];
+pub(crate) const POLICY_NOTICE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 2, 2];
+
 /// The identifier as people write it. Arcs beyond 64 bits, which nobody has, are shown by their low bits.
 pub(crate) fn dotted(content: &[u8]) -> String {
     let mut text = String::new();

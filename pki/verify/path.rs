@@ -1,7 +1,7 @@
 //! Judging one path that ends at an anchor (RFC 5280 §6.1).
 //!
 //! From the anchor down to the leaf, as the RFC does it: first every rule that costs nothing, then the signatures, each
-//! with a key that is already vouched for, then revocation.
+//! with a key that is already vouched for, then name constraints and revocation.
 
 use super::{
     anchors::Anchors,
@@ -48,7 +48,6 @@ pub(super) fn judge(
     for at in (0..=anchor).rev() {
         check_alone(&certificates, at, policy, &times).map_err(|rule| Failure { rule, at })?;
     }
-    check_names(&certificates, budget)?;
     let mut policies = Policies::below(certificates[anchor], anchor);
     for at in (0..anchor).rev() {
         policies.take(certificates[at], at == 0).map_err(|rule| Failure { rule, at })?;
@@ -59,6 +58,8 @@ pub(super) fn judge(
     for at in (0..anchor).rev() {
         check_signature(&path[at], &path[at + 1], budget, checked).map_err(|rule| Failure { rule, at })?;
     }
+    // Comparing names takes time that only those may spend whose certificates somebody trusted has signed.
+    check_names(&certificates, budget)?;
     for at in (0..anchor).rev() {
         revocation::check(anchors, certificates[at], certificates[at + 1], policy.revocation, now, budget)
             .map_err(|rule| Failure { rule, at })?;

@@ -38,6 +38,8 @@ pub enum ExpiredLeaf {
     /// The CAs of the chain are then judged at the middle of the leaf's own validity, or now when that is earlier:
     /// they must have been good when the leaf was, and a leaf without an end does not ask them to live for ever.
     /// A leaf whose validity has not begun is still refused, and revocation is still judged now.
+    ///
+    /// The price: whoever has the key of a CA that has expired can date a leaf back. Block that key when it may be known.
     Accept,
 }
 

@@ -23,11 +23,11 @@ pub(super) fn check(
     let mut verdict = if mode == Revocation::Require { Err(Rule::NoRevocationList) } else { Ok(()) };
     let mut is_cleared = false;
     for known in anchors.lists_of(issuer.subject()) {
-        if !may_be_issued_by(known, issuer) || !known.list.covers(certificate) {
+        if !may_be_issued_by(known, issuer) {
             continue;
         }
         match judge(known, certificate, issuer, now, budget) {
-            Ok(()) => is_cleared = true,
+            Ok(about_it) => is_cleared |= about_it,
             // One list that takes the certificate back outweighs all that do not.
             Err(rule @ (Rule::Revoked | Rule::WorkExceeded)) => return Err(rule),
             Err(rule) if matches!(verdict, Ok(()) | Err(Rule::NoRevocationList)) => verdict = Err(rule),
@@ -37,8 +37,13 @@ pub(super) fn check(
     if is_cleared { Ok(()) } else { verdict }
 }
 
-fn judge(known: &KnownList, certificate: &Certificate, issuer: &Certificate, now: UnixTime, budget: &mut Budget) -> Result<(), Rule> {
+/// Whether the list speaks about the certificate at all, and if so, clears it.
+fn judge(known: &KnownList, certificate: &Certificate, issuer: &Certificate, now: UnixTime, budget: &mut Budget) -> Result<bool, Rule> {
     let list = &known.list;
+    if list.is_about_attributes() {
+        // Attribute certificates have serial numbers of their own.
+        return Ok(false);
+    }
     if !issuer.key_usage().is_some_and(|usage| usage.contains(KeyUsage::CRL_SIGN)) {
         return Err(Rule::RevocationListIssuer);
     }
@@ -50,11 +55,15 @@ fn judge(known: &KnownList, certificate: &Certificate, issuer: &Certificate, now
         }
     }
     // A list from which nothing good follows can still take a certificate back: a delta list beside its base does.
+    // An issuer gives each number once, so a number in a list that was to be about others revokes all the same.
     if list.find(certificate.serial()).is_some() {
         return Err(Rule::Revoked);
     }
     if list.is_not_judged() {
         return Err(Rule::RevocationListScope);
+    }
+    if !list.covers(certificate) {
+        return Ok(false);
     }
     if now.secs() < list.this_update().secs() {
         return Err(Rule::RevocationListEarly);
@@ -62,7 +71,7 @@ fn judge(known: &KnownList, certificate: &Certificate, issuer: &Certificate, now
     if now.secs() > list.next_update().secs() {
         return Err(Rule::RevocationListStale);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Whether the list could be this CA's: not when it points at another key, which a CA of the same name may have.

@@ -207,7 +207,7 @@ fn names_against_constraints_are_bounded() {
     assert!(anchors.verify(&ders([&root.signs(&leaf)]), &CLIENT, NOW).is_ok());
     leaf.params.subject_alt_names = names(60);
     let refused = anchors.verify(&ders([&root.signs(&leaf)]), &CLIENT, NOW).expect_err("12,000 comparisons");
-    assert_eq!((refused.rule(), refused.signature_checks()), (Rule::WorkExceeded, 0));
+    assert_eq!((refused.rule(), refused.signature_checks()), (Rule::WorkExceeded, 1));
 }
 
 #[test]

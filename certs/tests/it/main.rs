@@ -6,4 +6,5 @@ mod fields;
 mod fuzz;
 mod judge;
 mod mutations;
+mod rfc5280;
 mod webpki;
