@@ -54,6 +54,14 @@ pub enum CommitError {
     /// What the batch depends on cannot be read. Nothing was written.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// There is little room left on the disk. Nothing was written; when there is more room, batches are taken again.
+    #[error("the disk is full: {free} bytes are free, and the store leaves {reserve} alone; make room")]
+    DiskFull {
+        /// How many bytes are free.
+        free: u64,
+        /// How many have to be.
+        reserve: u64,
+    },
     /// Writing to the disk failed while this batch was on its way. After the next start it is there as a whole
     /// or not at all; until then nobody knows. The store takes no more batches.
     #[error("the batch may or may not be on disk: {reason}")]
@@ -181,7 +189,7 @@ impl Fault for CommitError {
             Self::Conflict { .. } | Self::BehindTheEnd { .. } | Self::NotEmpty | Self::Importing => Kind::Conflict,
             Self::TooLarge { .. } | Self::TooMany { .. } => Kind::Invalid,
             Self::Read(error) => error.kind(),
-            Self::Uncertain { .. } | Self::Poisoned { .. } => Kind::Unavailable,
+            Self::DiskFull { .. } | Self::Uncertain { .. } | Self::Poisoned { .. } => Kind::Unavailable,
         }
     }
 
@@ -193,6 +201,7 @@ impl Fault for CommitError {
             Self::NotEmpty => "store-not-empty",
             Self::Importing => "store-importing",
             Self::Read(error) => error.code(),
+            Self::DiskFull { .. } => "disk-full",
             Self::Uncertain { .. } => "store-uncertain",
             Self::Poisoned { .. } => "store-poisoned",
         }

@@ -232,6 +232,10 @@ pub struct Config {
     /// Batches that may wait for the committer; callers beyond that wait in line. Default: 1024.
     #[serde(default = "default_queue")]
     pub queue: usize,
+    /// Room that is left on the disk, in bytes: with less than this the store takes no batches until there is more
+    /// again. Engines end badly when a disk fills up under them, so it is better not to come so far. Default: 128 MiB.
+    #[serde(default = "default_reserve")]
+    pub reserve_bytes: u64,
     /// Memory for values that are overwritten while a snapshot (a backup) is read, in bytes. A snapshot that
     /// needs more is given up. Default: 256 MiB.
     #[serde(default = "default_snapshot")]
@@ -246,6 +250,7 @@ impl Config {
             engine: EngineName::default(),
             cache_bytes: default_cache(),
             queue: default_queue(),
+            reserve_bytes: default_reserve(),
             snapshot_bytes: default_snapshot(),
         }
     }
@@ -264,6 +269,10 @@ const fn default_cache() -> u64 {
 
 const fn default_queue() -> usize {
     1024
+}
+
+const fn default_reserve() -> u64 {
+    128 << 20
 }
 
 const fn default_snapshot() -> usize {

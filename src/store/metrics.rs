@@ -7,6 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 pub enum Health {
     /// It does.
     Good,
+    /// It does not, until there is more room on the disk.
+    Full {
+        /// How many bytes are free.
+        free: u64,
+        /// How many have to be.
+        reserve: u64,
+    },
     /// It does not any more: a write to the disk failed.
     Poisoned {
         /// What the engine or the operating system said.

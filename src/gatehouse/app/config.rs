@@ -150,6 +150,7 @@ struct StoreSection {
     engine: Engine,
     cache: Size,
     queue: usize,
+    reserve: Size,
     snapshot: Size,
 }
 
@@ -169,6 +170,7 @@ impl Configure for StoreSection {
             engine: from.or("engine", Engine(defaults.engine)),
             cache: from.within("cache", Size::bytes(defaults.cache_bytes), Size::mib(1)..=Size::mib(1 << 20)),
             queue: from.within("queue", defaults.queue, 1..=1_000_000),
+            reserve: from.within("reserve", Size::bytes(defaults.reserve_bytes), Size::bytes(0)..=Size::mib(1 << 20)),
             snapshot: from.within("snapshot", Size::bytes(defaults.snapshot_bytes as u64), Size::mib(1)..=Size::mib(1 << 20)),
         })
     }
@@ -181,6 +183,7 @@ impl StoreSection {
             engine: self.engine.0,
             cache_bytes: self.cache.get(),
             queue: self.queue,
+            reserve_bytes: self.reserve.get(),
             snapshot_bytes: self.snapshot.as_usize(),
         }
     }

@@ -363,6 +363,7 @@ impl Readiness for Ready {
     fn checks(&self) -> BTreeMap<&'static str, Result<(), String>> {
         let store = match self.store.health() {
             Health::Good => Ok(()),
+            Health::Full { .. } => Err("does not take batches: the disk is full".to_owned()),
             Health::Poisoned { .. } => Err("does not take batches; the log says why".to_owned()),
         };
         let accepting = if self.shutdown.is_draining() { Err("draining".to_owned()) } else { Ok(()) };

@@ -94,10 +94,10 @@ enum Import {
 
 impl Committer {
     fn serve(&mut self, group: Vec<Job>) {
-        if let Some(reason) = self.shared.poison.get() {
+        if let Some(refusal) = self.refusal() {
             for job in group {
                 count(&self.shared.metrics.failures, 1);
-                job.refuse(CommitError::Poisoned { reason: reason.clone() });
+                job.refuse(refusal.clone());
             }
             return;
         }
@@ -129,6 +129,14 @@ impl Committer {
         for answer in answers {
             answer(durable.clone());
         }
+    }
+
+    /// Why no batch is taken now, whatever is in it.
+    fn refusal(&self) -> Option<CommitError> {
+        if let Some(reason) = self.shared.poison.get() {
+            return Some(CommitError::Poisoned { reason: reason.clone() });
+        }
+        self.shared.short_of_room().map(|free| CommitError::DiskFull { free, reserve: self.shared.reserve_bytes })
     }
 
     /// Checks a batch's conditions and finds the rows it writes.

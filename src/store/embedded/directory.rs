@@ -14,7 +14,7 @@
 
 use crate::{EngineName, OpenError, row};
 use ring::digest::{SHA256, digest};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, statvfs};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
@@ -85,6 +85,12 @@ impl Directory {
         } else {
             write_format(&self.path, self.engine).map_err(|source| OpenError::Io { path: format, source })
         }
+    }
+
+    /// How many bytes may still be written to this disk by this user.
+    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        let found = statvfs(&self.path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     /// Notes that callers are about to hear of this commit.

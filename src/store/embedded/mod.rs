@@ -70,9 +70,18 @@ pub(crate) struct Shared {
     poison: OnceLock<String>,
     /// Held for its lock and its witness; none for a store in memory.
     directory: Option<Directory>,
+    /// What has to stay free on the disk.
+    reserve_bytes: u64,
 }
 
 impl Shared {
+    /// The free bytes, when they are fewer than the reserve.
+    fn short_of_room(&self) -> Option<u64> {
+        // A disk that does not tell is found out by the next write.
+        let free = self.directory.as_ref()?.free_bytes().ok()?;
+        (free < self.reserve_bytes).then_some(free)
+    }
+
     /// From now on no batch is taken.
     fn poison(&self, reason: &str) {
         if self.poison.set(reason.to_owned()).is_ok() {
@@ -120,6 +129,7 @@ impl Embedded {
             metrics: Arc::default(),
             poison: OnceLock::new(),
             directory,
+            reserve_bytes: config.reserve_bytes,
         });
         let (jobs, queue) = mpsc::channel(config.queue);
         let committer = committer::spawn(Arc::clone(&shared), state, queue)
@@ -197,7 +207,11 @@ impl Backend for Embedded {
     }
 
     fn health(&self) -> Health {
-        self.shared().poison.get().map_or(Health::Good, |reason| Health::Poisoned { reason: reason.clone() })
+        let shared = self.shared();
+        if let Some(reason) = shared.poison.get() {
+            return Health::Poisoned { reason: reason.clone() };
+        }
+        shared.short_of_room().map_or(Health::Good, |free| Health::Full { free, reserve: shared.reserve_bytes })
     }
 
     fn metrics(&self) -> Arc<Metrics> {

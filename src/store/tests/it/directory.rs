@@ -1,6 +1,6 @@
 //! What a directory has to be for a store to open in it.
 
-use gatehouse_store::{Batch, Config, EngineName, OpenError, Store, Table};
+use gatehouse_store::{Batch, CommitError, Config, EngineName, Health, OpenError, Store, Table};
 use std::{fs, os::unix::fs::FileExt, path::Path};
 use tempfile::TempDir;
 
@@ -109,6 +109,23 @@ async fn one_of_the_two_places_of_the_witness_may_be_damaged() {
     drop(Store::open(&config).await.expect("the other one is good"));
     witness.write_all_at(&[0xff; 32], 0).expect("write");
     assert!(matches!(Store::open(&config).await, Err(OpenError::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn a_disk_with_little_room_takes_no_batches_until_there_is_more() {
+    for engine in ENGINES {
+        let directory = temporary();
+        let config = filled(directory.path(), engine).await;
+        let store = Store::open(&Config { reserve_bytes: u64::MAX, ..config.clone() }).await.expect("open");
+        let refused = store.commit(Batch::new().put(A, "k", "more")).await;
+        assert!(matches!(refused, Err(CommitError::DiskFull { reserve: u64::MAX, .. })), "{refused:?}");
+        assert!(matches!(store.health(), Health::Full { .. }));
+        assert_eq!(store.get(A, "k").await.expect("read").expect("there").value, b"9");
+        drop(store);
+        let store = Store::open(&config).await.expect("open");
+        assert_eq!(store.health(), Health::Good);
+        store.commit(Batch::new().put(A, "k", "more")).await.expect("room again");
+    }
 }
 
 pub(crate) fn copy(from: &Path, to: &Path) {

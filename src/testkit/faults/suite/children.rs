@@ -35,7 +35,8 @@ const CACHE_BYTES: u64 = 1 << 20;
 
 /// The store's directory below a watched one: so its own name is part of the experiment.
 pub fn store_config(directory: &Path, engine: EngineName) -> Config {
-    Config { cache_bytes: CACHE_BYTES, ..Config::new(directory.join("store")).engine(engine) }
+    // No reserve: here the disk is to run full under the engine.
+    Config { cache_bytes: CACHE_BYTES, reserve_bytes: 0, ..Config::new(directory.join("store")).engine(engine) }
 }
 
 /// Starts the writing child on `directory/store`. Its standard error goes to `output`.
