@@ -246,3 +246,58 @@ fn verify_judges_a_chain_without_a_server_and_its_exit_code_says_how() {
     assert_eq!(verify(&["--crl", "/nonexistent"]).0, Some(2));
     assert_eq!(verify(&["--at", "yesterday"]).0, Some(2));
 }
+
+/// The program with a SoftHSM configuration, or with none: then the token is away.
+fn with_token(installation: &Installation, softhsm: Option<&Path>, arguments: &[&str]) -> std::process::Output {
+    let mut command = gatehouse_testkit::process::command(PROGRAM);
+    command.env_clear().arg("--config").arg(installation.file()).args(arguments);
+    if let Some(softhsm) = softhsm {
+        command.env("SOFTHSM2_CONF", softhsm);
+    }
+    gatehouse_testkit::process::run(command).expect("runs")
+}
+
+#[test]
+fn a_root_in_a_token_signs_and_while_the_token_is_away_the_rest_goes_on() {
+    const MODULES: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];
+    let Some(tool) = gatehouse_testkit::require_tool("softhsm2-util") else { return };
+    let module = MODULES.into_iter().find(|path| Path::new(path).exists()).expect("the module comes with the tool");
+    let installation = Installation::new(PROGRAM, &format!("[tokens]\nmodule = \"{module}\"\npin_file = \"pin\"\n")).expect("installation");
+    let folder = installation.folder().to_owned();
+    let conf = folder.join("softhsm2.conf");
+    fs::create_dir(folder.join("tokens")).expect("a folder");
+    fs::write(&conf, format!("directories.tokendir = {}/tokens\nobjectstore.backend = file\n", folder.display())).expect("written");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    fs::write(folder.join("root.p8"), key.serialize_pem()).expect("written");
+    let softhsm = |arguments: &[&str]| {
+        let mut command = gatehouse_testkit::process::command(&tool);
+        command.env("SOFTHSM2_CONF", &conf).args(arguments);
+        let output = gatehouse_testkit::process::run(command).expect("runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    softhsm(&["--init-token", "--free", "--label", "safe", "--so-pin", "12345678", "--pin", "fedcba123456"]);
+    let file = folder.join("root.p8").display().to_string();
+    softhsm(&["--import", &file, "--token", "safe", "--label", "root", "--id", "A1", "--pin", "fedcba123456"]);
+    fs::write(folder.join("pin"), "fedcba123456\n").expect("written");
+    fs::set_permissions(folder.join("pin"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("chmod");
+
+    let made =
+        with_token(&installation, Some(&conf), &["ca", "init", "--organisation", "Example", "--token", "pkcs11:token=safe;object=root"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let keys = with_token(&installation, Some(&conf), &["ca", "keys"]);
+    assert!(text(&keys).contains("pkcs11:token=safe;object=root"), "{}", text(&keys));
+    let root = openssl::x509::X509::from_pem(&with_token(&installation, Some(&conf), &["ca", "export", "root.1"]).stdout).expect("a root");
+    let public = root.public_key().expect("a key").public_key_to_der().expect("DER");
+    assert_eq!(public, rcgen::PublicKeyData::subject_public_key_info(&key), "the token's key is the root's");
+
+    let away = text(&with_token(&installation, None, &["ca", "status"]));
+    assert!(away.contains("cannot sign"), "{away}");
+    request(&folder);
+    let csr = folder.join("agent.csr").display().to_string();
+    let order = ["ca", "issue", "--seat", "service", "--profile", "agent-client", "--common-name", "agent", &csr];
+    let issued = with_token(&installation, None, &order);
+    assert!(issued.status.success(), "the service authority's key is here: {}", String::from_utf8_lossy(&issued.stderr));
+    let refused = with_token(&installation, None, &["ca", "rollover", "service"]);
+    assert_eq!(refused.status.code(), Some(8), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert!(with_token(&installation, Some(&conf), &["ca", "rollover", "service"]).status.success());
+}

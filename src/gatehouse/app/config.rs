@@ -1,6 +1,9 @@
 //! The whole configuration, composed of the parts' own sections, and where it lies.
 
-use super::{custody::AuthorityConfig, listen};
+use super::{
+    custody::{AuthorityConfig, TokenConfig},
+    listen,
+};
 use gatehouse_base::{
     config::{Choice, Configure, Loaded, Mistakes, Section, Size, Sources, Value, load},
     telemetry,
@@ -33,6 +36,8 @@ pub struct Config {
     pub key_encryption: KeyEncryption,
     /// `[authority]`: how certificates live, and how far the clock is trusted.
     pub authority: AuthorityConfig,
+    /// `[tokens]`: where keys that live in PKCS#11 tokens are.
+    pub tokens: Option<TokenConfig>,
     /// `[store]`: where and how state is kept.
     pub store: gatehouse_store::Config,
     /// `[log]`: what is logged and how.
@@ -81,6 +86,7 @@ impl Configure for Config {
         let control_socket = from.path("control_socket").unwrap_or_else(|| data_dir.join("control.sock"));
         let key_encryption = from.section("key_encryption");
         let authority = from.section("authority");
+        let tokens = if from.mentions("tokens") { Some(from.section("tokens")) } else { None };
         let store = from.section::<StoreSection>("store");
         let log = from.section("log");
         let net = from.section("net");
@@ -95,6 +101,10 @@ impl Configure for Config {
             control_socket,
             key_encryption: key_encryption?,
             authority: authority?,
+            tokens: match tokens {
+                Some(tokens) => Some(tokens?),
+                None => None,
+            },
             store: store?.at(&data_dir),
             data_dir,
             log: log?,

@@ -7,12 +7,14 @@
 mod issued;
 mod orders;
 mod publish;
+mod tokens;
 
 pub use issued::{IssuedCertificates, IssuedError};
 pub use orders::{
     Algorithm, Answer, CertificateInfo, FactsGiven, KeyRotation, NewAuthority, Order, RecordInfo, SeatName, StatusInfo, perform,
 };
 pub(super) use publish::Published;
+pub use tokens::TokenConfig;
 
 use super::Config;
 use gatehouse_base::{Fault, Kind, SystemClock, SystemRandom};
@@ -56,6 +58,10 @@ async fn open_with(config: &Config, store: &Store, unlock: &Unlock) -> Result<Au
             Keyring::create(store.clone(), unlock, StretchCost::DEFAULT, random.clone()).await?
         }
         opened => opened?,
+    };
+    let keyring = match &config.tokens {
+        Some(tokens) => keyring.with_tokens(Arc::new(tokens::Module::new(tokens.clone()))),
+        None => keyring,
     };
     let events = Events::new(store.clone(), Arc::new(LocalBus::default()), Arc::new(keyring.clone()), random.clone());
     Ok(Authority::open(events, keyring, Arc::new(SystemClock), random, config.authority.settings(config)).await?)
