@@ -289,6 +289,8 @@ async fn fill(config: &Config, file: &Path, open: &Open, journal: Option<&str>, 
     import.finish().await?;
     // The reader's last word: without it a cut stream would look like its end.
     reader.await.map_err(|panic| BackupError::File { path: file.to_owned(), source: io::Error::other(panic.to_string()) })?;
+    // A backup of an earlier version is brought up to this one.
+    store.prepare(super::SCHEMAS).await?;
     let authority = custody::open(config, &store).await.map_err(BackupError::Custody)?;
     let epoch = authority.begin_epoch().await?;
     let revoked_again = match journal {

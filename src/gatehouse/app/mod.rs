@@ -392,9 +392,12 @@ async fn heartbeat(notifier: Notifier, interval: Duration, shutdown: Shutdown) {
 /// Opens the store and brings what all parts keep in it up to this version of the program.
 pub(crate) async fn open_store(config: &Config) -> Result<Store, BuildError> {
     let store = Store::open(&config.store).await.map_err(BuildError::Store)?;
-    store.prepare(&[gatehouse_events::SCHEMA, gatehouse_ca::SCHEMA]).await.map_err(BuildError::Store)?;
+    store.prepare(SCHEMAS).await.map_err(BuildError::Store)?;
     Ok(store)
 }
+
+/// What all parts keep in the store.
+const SCHEMAS: &[gatehouse_store::Schema] = &[gatehouse_events::SCHEMA, gatehouse_ca::SCHEMA];
 
 /// Makes the folder when it is missing, and refuses one that others may enter.
 pub(crate) fn prepare_data_dir(path: &Path) -> Result<(), BuildError> {

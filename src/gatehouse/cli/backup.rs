@@ -8,7 +8,6 @@ use crate::app::{
 use clap::Args;
 use gatehouse_base::{Clock, SystemClock, SystemRandom};
 use gatehouse_ca::recipient::RecipientKey;
-use gatehouse_store::Store;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::{
@@ -107,7 +106,7 @@ impl Backup {
                 let progress = Arc::<Progress>::default();
                 context.block_on(async {
                     crate::app::prepare_data_dir(&config.data_dir)?;
-                    let store = Store::open(&config.store).await.map_err(crate::app::BuildError::Store)?;
+                    let store = crate::app::open_store(&config).await?;
                     let work = backup::write(&store, &plan, &config.key_encryption.source, SystemClock.now(), &progress);
                     Ok(watched(work, &bar, &progress).await?)
                 })?

@@ -167,6 +167,19 @@ mod tests {
     }
 
     #[test]
+    fn every_command_in_the_operators_page_about_authorities_parses() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ca.md");
+        let page = std::fs::read_to_string(path).expect("docs/ca.md");
+        let commands: Vec<_> = page.lines().filter(|line| line.starts_with("gatehouse ")).collect();
+        assert!(commands.len() > 20);
+        for command in commands {
+            let words = command.split(['|', '>', '#']).next().unwrap_or_default().split_whitespace();
+            let parsed = Arguments::try_parse_from(words);
+            assert!(parsed.is_ok(), "`{command}` does not parse: {}", parsed.expect_err("checked"));
+        }
+    }
+
+    #[test]
     fn every_command_says_in_one_line_what_it_does() {
         let mut all = Vec::new();
         leaves(&tree(), &mut all);
