@@ -6,8 +6,8 @@
 //! make it hold (heads, bodies, streams, time), gives every request an id, turns every [`Fault`](gatehouse_base::Fault)
 //! into problem details (RFC 9457) by one table, and drains: what was accepted is answered before the connection ends.
 //!
-//! This crate knows no room and no core. What it serves by itself is public ([`health`], [`metrics`],
-//! [`publications`]), and it fetches that through traits which the composition root implements.
+//! This crate knows no room and no core. What it serves by itself is public ([`health()`], [`metrics()`],
+//! [`publications()`]), and it fetches that through traits which the composition root implements.
 
 mod activity;
 mod config;

@@ -247,3 +247,53 @@ fn from_files(paths: &[PathBuf]) -> Result<Credentials, CredentialsError> {
     let key = Secret::new(read(key, MAX_FILE)?);
     Credentials::from_pem(&read(chain, MAX_FILE)?, &key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatehouse_pki::SoftwareKey;
+    use rcgen::{CertificateParams, KeyPair};
+    use std::fs;
+
+    fn self_signed() -> (Vec<u8>, KeyPair) {
+        let key = KeyPair::generate().expect("key");
+        let certificate = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters").self_signed(&key).expect("certificate");
+        (certificate.der().to_vec(), key)
+    }
+
+    #[test]
+    fn a_chain_and_its_key_belong_together_in_every_form() {
+        let (certificate, key) = self_signed();
+        let (_, other) = self_signed();
+        let secret = |key: &KeyPair| Secret::new(key.serialize_der());
+        let signer = |key: &KeyPair| Arc::new(SoftwareKey::from_pkcs8(secret(key)).expect("P-256"));
+        assert!(Credentials::from_der(vec![certificate.clone()], &secret(&key)).is_ok());
+        assert!(Credentials::from_signer(vec![certificate.clone()], signer(&key)).is_ok());
+        let mismatch = [
+            Credentials::from_der(vec![certificate.clone()], &secret(&other)).err(),
+            Credentials::from_signer(vec![certificate], signer(&other)).err(),
+        ];
+        assert!(mismatch.iter().all(|error| matches!(error, Some(CredentialsError::Mismatch))), "{mismatch:?}");
+    }
+
+    #[test]
+    fn a_chain_has_one_to_eight_certificates() {
+        let (certificate, key) = self_signed();
+        let chain = |length: usize| Credentials::from_der(vec![certificate.clone(); length], &Secret::new(key.serialize_der()));
+        for length in [1, MAX_CHAIN] {
+            assert!(chain(length).is_ok(), "{length}");
+        }
+        for length in [0, MAX_CHAIN + 1] {
+            assert!(matches!(chain(length), Err(CredentialsError::Chain)), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_not_collected() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (chain, key) = (folder.path().join("chain"), folder.path().join("key"));
+        fs::write(&key, vec![b'x'; MAX_FILE + 1]).expect("written");
+        let refused = FileCertificates::open(&chain, &key).expect_err("too long");
+        assert!(matches!(refused, CredentialsError::TooLong { .. }), "{refused}");
+    }
+}

@@ -265,7 +265,7 @@ impl Running {
                 },
                 // Doors end when draining begins, which is below.
                 Some(ended) = self.doors.ended() => return Err(self.fail(ended).await),
-                Some(Err(failed)) = self.helpers.ended() => return Err(self.fail(Err(failed)).await),
+                Some(ended) = self.helpers.ended() => if ended.is_err() { return Err(self.fail(ended).await) },
             }
         }
         self.drain(signals).await
