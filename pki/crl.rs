@@ -122,7 +122,7 @@ impl CertificateList {
         self.next_update
     }
 
-    /// Its number, which grows from list to list; absent where the issuer forgot it or numbers from zero.
+    /// Its number, which grows from list to list; absent where the issuer numbers from zero and this is that one.
     pub fn number(&self) -> Option<&Serial> {
         self.number.as_ref()
     }
@@ -209,9 +209,9 @@ impl CertificateList {
         if let Some(entries) = fields.optional(tag::SEQUENCE)? {
             list.read_entries(Reader::new(entries.content))?;
         }
-        if let Some(extensions) = fields.optional(tag::context_constructed(0))? {
-            list.read_extensions(Reader::only(extensions.content, tag::SEQUENCE)?)?;
-        }
+        // RFC 5280 §5.2: conforming issuers write a number at least.
+        let Some(extensions) = fields.optional(tag::context_constructed(0))? else { return refuse("the list has no extensions") };
+        list.read_extensions(Reader::only(extensions.content, tag::SEQUENCE)?)?;
         fields.finish()?;
         if list.next_update < list.this_update {
             return refuse("the next update comes before this one");
@@ -244,6 +244,9 @@ impl CertificateList {
     }
 
     fn take_entry_extension(&mut self, extension: &RawExtension<'_>, reason: &mut RevocationReason) -> Result<(), CertificateError> {
+        if extension.critical && [extension::REASON_CODE, extension::INVALIDITY_DATE].contains(&extension.oid) {
+            return refuse("an entry's reason or date is critical (RFC 5280 §5.3.1, §5.3.2)");
+        }
         match extension.oid {
             extension::REASON_CODE => *reason = read_reason(extension.value)?,
             extension::INVALIDITY_DATE => {
@@ -259,13 +262,21 @@ impl CertificateList {
     }
 
     fn read_extensions(&mut self, list: Reader<'_>) -> Result<(), CertificateError> {
+        let mut is_numbered = false;
         for extension in extensions::raw_extensions(list)? {
+            if extension.critical && [extension::AUTHORITY_KEY_ID, extension::CRL_NUMBER].contains(&extension.oid) {
+                return refuse("the number or the authority key identifier is critical (RFC 5280 §5.2.1, §5.2.3)");
+            }
             match extension.oid {
                 extension::AUTHORITY_KEY_ID => self.authority_key_id = Some(extensions::read_authority_key_id(extension.value)?),
                 extension::CRL_NUMBER => {
                     let number = Reader::new(extension.value).expect(tag::INTEGER)?;
                     der::check(extension.value, extension.value.len())?;
+                    if number.content.len() > 20 || number.content[0] & 0x80 != 0 {
+                        return refuse("the number is negative or longer than 20 octets (RFC 5280 §5.2.3)");
+                    }
                     self.number = Serial::from_integer(number.content).ok();
+                    is_numbered = true;
                 }
                 extension::ISSUING_DISTRIBUTION_POINT => {
                     if !extension.critical {
@@ -277,7 +288,7 @@ impl CertificateList {
                 _ => self.scope.not_judged |= extension.critical,
             }
         }
-        Ok(())
+        if is_numbered { Ok(()) } else { refuse("the list has no number (RFC 5280 §5.2.3)") }
     }
 
     fn read_issuing_distribution_point(&mut self, value: &[u8]) -> Result<(), CertificateError> {

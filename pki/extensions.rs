@@ -179,6 +179,19 @@ impl Extensions {
                 demand(critical, Rule::Criticality, "inhibit any-policy is not critical (RFC 5280 §4.2.1.14)")?;
                 self.inhibit_any_policy = Some(read_inhibit_any_policy(value)?);
             }
+            // Nothing is done with these, so a critical one is as good as unknown; their form is held to the RFC.
+            extension::AUTHORITY_INFORMATION | extension::SUBJECT_INFORMATION => {
+                check_information_access(value)?;
+                self.unknown_critical |= critical;
+            }
+            extension::ISSUER_ALTERNATIVE_NAME => {
+                read_alternative_names(value)?;
+                self.unknown_critical |= critical;
+            }
+            extension::FRESHEST_LIST => {
+                read_distribution_points(value)?;
+                self.unknown_critical |= critical;
+            }
             _ => self.unknown_critical |= critical,
         }
         Ok(())
@@ -379,6 +392,19 @@ fn read_policy_constraints(value: &[u8]) -> Result<PolicyConstraints, Certificat
     fields.finish()?;
     demand(require_explicit.is_some() || inhibit_mapping.is_some(), Rule::Extension, "policy constraints are empty")?;
     Ok(PolicyConstraints { require_explicit, inhibit_mapping })
+}
+
+/// RFC 5280 §4.2.2.1 and §4.2.2.2: at least one description, each of a method and a place.
+fn check_information_access(value: &[u8]) -> Result<(), CertificateError> {
+    let mut list = open(value)?.nested(tag::SEQUENCE)?;
+    demand(!list.is_empty(), Rule::Extension, "the list of information access is empty")?;
+    while !list.is_empty() {
+        let mut description = list.nested(tag::SEQUENCE)?;
+        description.oid()?;
+        GeneralName::read(description.element()?).map_err(|error| name_error(error, Rule::Extension))?;
+        description.finish()?;
+    }
+    Ok(())
 }
 
 fn read_inhibit_any_policy(value: &[u8]) -> Result<u32, CertificateError> {

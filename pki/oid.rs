@@ -5,6 +5,7 @@ pub(crate) mod extension {
     pub(crate) const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 14];
     pub(crate) const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
     pub(crate) const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 17];
+    pub(crate) const ISSUER_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 18];
     pub(crate) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
     pub(crate) const CRL_NUMBER: &[u8] = &[0x55, 0x1d, 20];
     pub(crate) const REASON_CODE: &[u8] = &[0x55, 0x1d, 21];
@@ -19,7 +20,10 @@ pub(crate) mod extension {
     pub(crate) const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 35];
     pub(crate) const POLICY_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 36];
     pub(crate) const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
+    pub(crate) const FRESHEST_LIST: &[u8] = &[0x55, 0x1d, 46];
     pub(crate) const INHIBIT_ANY_POLICY: &[u8] = &[0x55, 0x1d, 54];
+    pub(crate) const AUTHORITY_INFORMATION: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];
+    pub(crate) const SUBJECT_INFORMATION: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 11];
 }
 
 /// Extended key usages (RFC 5280 §4.2.1.12) and the OCF identity usage.

@@ -60,6 +60,19 @@ fn any() -> Vec<Mutation> {
             let access = der::sequence(&[&der::oid("1.3.6.1.5.5.7.48.1"), &uri("http://ocsp.example.com")]);
             put(chain, at, Extension::critical("1.3.6.1.5.5.7.1.1", der::sequence(&[&access])))
         }),
+        draft("authority-information", All, ACCEPT, |chain, at, _, _| {
+            let access = der::sequence(&[&der::oid("1.3.6.1.5.5.7.48.1"), &uri("http://ocsp.example.com")]);
+            put(chain, at, Extension::new("1.3.6.1.5.5.7.1.1", der::sequence(&[&access])))
+        }),
+        draft("authority-information-empty", All, "extension", |chain, at, _, _| {
+            put(chain, at, Extension::new("1.3.6.1.5.5.7.1.1", der::sequence(&[])))
+        }),
+        draft("authority-information-is-text", All, "encoding", |chain, at, _, _| {
+            put(chain, at, Extension::new("1.3.6.1.5.5.7.1.1", der::utf8("http://ocsp.example.com")))
+        }),
+        draft("issuer-alternative-name-malformed", All, "alternative-name", |chain, at, _, _| {
+            put(chain, at, Extension::new(id::IAN, der::sequence(&[&dns("not a host")])))
+        }),
         draft("freshest-list-critical", All, "unknown-critical", |chain, at, _, _| {
             put(chain, at, Extension::critical("2.5.29.46", make::distribution_point("http://crl.example.com/d")))
         }),
@@ -302,6 +315,7 @@ fn alternative_names() -> Vec<Mutation> {
         draft("san-host-empty", Leaf, "alternative-name", |chain, at, _, _| names(chain, at, &[dns("")])),
         draft("san-host-dot-before", Leaf, "alternative-name", |chain, at, _, _| names(chain, at, &[dns(".example.com")])),
         draft("san-host-dot-after", Leaf, "alternative-name", |chain, at, _, _| names(chain, at, &[dns("example.com.")])),
+        draft("san-host-underscore", Leaf, "alternative-name", |chain, at, _, _| names(chain, at, &[dns("my_host.example.com")])),
         draft("san-host-nul", Leaf, "alternative-name", |chain, at, _, _| names(chain, at, &[dns("example.com\0.evil.org")])),
         draft("san-host-inner-star", Leaf, "alternative-name", |chain, at, _, _| names(chain, at, &[dns("a.*.example.com")])),
         draft("san-host-latin", Leaf, "encoding", |chain, at, _, _| names(chain, at, &[der::implicit(2, b"caf\xe9.example.com")])),

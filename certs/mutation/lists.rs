@@ -87,11 +87,23 @@ pub(super) fn all() -> Vec<Mutation> {
         list("list-without-key-id", Lists, ACCEPT, |chain, at, _, _| {
             Ok(chain.lists[at].extensions.retain(|extension| extension.oid != id::AKI))
         }),
-        list("list-without-number", Lists, ACCEPT, |chain, at, _, _| {
+        list("list-without-number", Lists, FORM, |chain, at, _, _| {
             Ok(chain.lists[at].extensions.retain(|extension| extension.oid != id::CRL_NUMBER))
         }),
         list("list-number-padded", Lists, FORM, |chain, at, _, _| put(chain, at, Extension::new(id::CRL_NUMBER, der::integer(&[0, 5])))),
-        list("list-without-extensions", Lists, ACCEPT, |chain, at, _, _| Ok(chain.lists[at].extensions.clear())),
+        list("list-number-critical", Lists, FORM, |chain, at, _, _| {
+            put(chain, at, Extension::critical(id::CRL_NUMBER, der::integer(&[5])))
+        }),
+        list("list-number-negative", Lists, FORM, |chain, at, _, _| put(chain, at, Extension::new(id::CRL_NUMBER, der::integer(&[0x85])))),
+        list("list-number-zero", Lists, ACCEPT, |chain, at, _, _| put(chain, at, Extension::new(id::CRL_NUMBER, der::integer(&[0])))),
+        list("list-key-id-critical", Lists, FORM, |chain, at, _, _| {
+            let id = chain.certificates[at + 1].key.id()?;
+            put(chain, at, Extension::critical(id::AKI, der::sequence(&[&der::implicit(0, &id)])))
+        }),
+        list("list-reason-critical", Lists, FORM, |chain, at, _, _| {
+            other(chain, at, Extension::critical(id::REASON, der::element(0x0a, &[1])))
+        }),
+        list("list-without-extensions", Lists, FORM, |chain, at, _, _| Ok(chain.lists[at].extensions.clear())),
         list("list-extension-twice", Lists, FORM, |chain, at, _, _| Ok(chain.lists[at].extensions.extend_from_within(..1))),
         list("list-unknown", Lists, ACCEPT, |chain, at, _, _| put(chain, at, Extension::new(id::UNKNOWN, vec![1]))),
         list("list-unknown-critical", Lists, SCOPE, |chain, at, _, _| put(chain, at, Extension::critical(id::UNKNOWN, der::NULL.to_vec()))),

@@ -177,7 +177,8 @@ fn host_in_common_name(common_name: &str) -> Option<Name<'_>> {
         return Some(Name::Ip(address));
     }
     let bare = common_name.strip_suffix('.').unwrap_or(common_name);
-    (bare.contains('.') && general_name::is_host(bare, Star::Accepted)).then_some(Name::Dns(bare))
+    // Underscores are no part of host names, and looked up all the same.
+    (bare.contains('.') && general_name::is_host(&bare.replace('_', "x"), Star::Accepted)).then_some(Name::Dns(bare))
 }
 
 #[cfg(test)]
@@ -271,6 +272,7 @@ mod tests {
         for (name, expected) in [
             ("host.example.com", "host.example.com"),
             ("host.example.com.", "host.example.com"),
+            ("my_host.example.com", "my_host.example.com"),
             ("*.example.com", "*.example.com"),
             ("10.0.0.1", "10.0.0.1"),
             ("::1", "::1"),
