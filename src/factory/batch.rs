@@ -112,7 +112,8 @@ struct Part {
 }
 
 impl Factory {
-    /// Makes the devices of a batch, or goes on with one that was cut short in the same folder. `tell` hears how far it is.
+    /// Makes the devices of a batch. A folder holds one batch: the same order for the same folder goes on where an earlier
+    /// run was cut short, and does nothing once all devices are made. `tell` hears how far it is.
     ///
     /// # Errors
     /// The input has mistakes, the books do not allow it (then nothing was signed), or something failed on the way (then
@@ -120,7 +121,7 @@ impl Factory {
     pub fn batch(&mut self, order: &BatchOrder, unlock: &Unlock, tell: &mut dyn FnMut(Progress)) -> Result<BatchReport, FactoryError> {
         let out = folder(&order.out)?;
         let line = self.books.line(order.line.as_ref())?;
-        let (number, jobs) = match self.books.ledger.unfinished(&out) {
+        let (number, jobs) = match self.books.ledger.batch_in(&out) {
             Some((number, batch)) => (number, self.remaining(number, batch, &out, order, &line)?),
             None => self.begin(&out, order, &line)?,
         };
@@ -262,7 +263,9 @@ impl Factory {
         if progress.done != progress.total {
             return Err(FactoryError::Worker);
         }
-        self.write(vec![Record::Finished { batch: number, at: self.now() }])?;
+        if !self.books.ledger.is_finished(number) {
+            self.write(vec![Record::Finished { batch: number, at: self.now() }])?;
+        }
         let took = clock.elapsed().saturating_sub(start);
         Ok(BatchReport { batch: number, total: progress.total, made: wanted, before, took, workers })
     }

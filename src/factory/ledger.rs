@@ -184,8 +184,8 @@ pub enum Refusal {
         /// Which order.
         order: OrderName,
     },
-    /// A batch that was cut short keeps its folder.
-    #[error("{out} holds a batch that was cut short and makes other devices; finish it by the command that began it, or use another folder", out = out.display())]
+    /// A folder holds one batch, so that the command that began it can always be given again.
+    #[error("{out} holds another batch; use another folder, or give the command that began it", out = out.display())]
     OtherBatch {
         /// The folder.
         out: PathBuf,
@@ -393,9 +393,9 @@ impl Ledger {
         self.lines.get(&device.line).is_some_and(|line| line.revoked.contains_key(&device.certificate))
     }
 
-    /// The unfinished batch in this folder.
-    pub(crate) fn unfinished(&self, out: &Path) -> Option<(u32, &Batch)> {
-        self.batches().find(|(_, batch)| !batch.finished && batch.out == out)
+    /// The batch in this folder.
+    pub(crate) fn batch_in(&self, out: &Path) -> Option<(u32, &Batch)> {
+        self.batches().find(|(_, batch)| batch.out == out)
     }
 
     /// The parts of a batch that are in the journal.
@@ -406,6 +406,11 @@ impl Ledger {
     /// How many devices of a batch are made.
     pub(crate) fn done(&self, batch: u32) -> u64 {
         self.batches.get(&batch).map_or(0, |batch| batch.done)
+    }
+
+    /// Whether every device of a batch is made and the batch is closed.
+    pub(crate) fn is_finished(&self, batch: u32) -> bool {
+        self.batches.get(&batch).is_some_and(|batch| batch.finished)
     }
 
     pub(crate) fn next_batch(&self) -> u32 {

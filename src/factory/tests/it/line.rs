@@ -8,6 +8,11 @@ fn plain(house: &House, what: What) -> BatchOrder {
     BatchOrder { what, line: None, order: None, out: house.path("out"), delivery: Delivery::DangerPlain }
 }
 
+/// A folder holds one batch.
+fn elsewhere(house: &House, what: What, out: &str) -> BatchOrder {
+    BatchOrder { out: house.path(out), ..plain(house, what) }
+}
+
 fn sealed(house: &House, what: What) -> BatchOrder {
     let recipient = Recipient::from_pem(&fs::read(house.recipient().0).expect("file")).expect("recipient");
     BatchOrder { delivery: Delivery::Sealed(recipient), ..plain(house, what) }
@@ -110,7 +115,7 @@ fn a_list_names_serials_once_over_all_batches() {
     let list = house.write("a.csv", "serial\nMX-1\nMX-2\n");
     factory.batch(&plain(&house, What::Csv(list)), &house.unlock, &mut |_| {}).expect("batch");
     let list = house.write("b.csv", "serial\nMX-3\nMX-2\nGH-000001\n");
-    let error = factory.batch(&plain(&house, What::Csv(list)), &house.unlock, &mut |_| {}).expect_err("mistakes").to_string();
+    let error = factory.batch(&elsewhere(&house, What::Csv(list), "b"), &house.unlock, &mut |_| {}).expect_err("mistakes").to_string();
     assert!(error.contains("b.csv:3: device MX-2 was made already"), "{error}");
     assert!(error.contains("b.csv:4: serial GH-000001 is kept for --count"), "{error}");
     assert_eq!(factory.books().status().devices, 2);
@@ -121,11 +126,23 @@ fn a_line_signs_within_its_budget_and_until_its_date() {
     let house = House::new();
     let mut factory = house.factory_with("factory", &crate::support::SETTINGS.replace("budget = 10000", "budget = 10"));
     factory.batch(&plain(&house, What::Count(8)), &house.unlock, &mut |_| {}).expect("batch");
-    let error = factory.batch(&plain(&house, What::Count(3)), &house.unlock, &mut |_| {}).expect_err("budget").to_string();
+    let error = factory.batch(&elsewhere(&house, What::Count(3), "b"), &house.unlock, &mut |_| {}).expect_err("budget").to_string();
     assert!(error.contains("3 certificates are wanted and the budget of line-1 allows 2 more"), "{error}");
-    factory.batch(&plain(&house, What::Count(2)), &house.unlock, &mut |_| {}).expect("batch");
+    factory.batch(&elsewhere(&house, What::Count(2), "b"), &house.unlock, &mut |_| {}).expect("batch");
     house.clock.set("2030-01-01T00:00:00Z".parse().expect("time"));
-    let error = factory.batch(&plain(&house, What::Count(1)), &house.unlock, &mut |_| {}).expect_err("date");
+    let error = factory.batch(&elsewhere(&house, What::Count(1), "c"), &house.unlock, &mut |_| {}).expect_err("date");
     assert!(matches!(error, FactoryError::Refused(_)) && error.to_string().contains("line-1 may sign until 2030"), "{error}");
     assert_eq!(factory.books().status().devices, 10);
+}
+
+#[test]
+fn the_same_order_for_the_same_folder_is_done_once_and_another_is_refused() {
+    let house = House::new();
+    let mut factory = house.factory();
+    factory.batch(&plain(&house, What::Count(5)), &house.unlock, &mut |_| {}).expect("batch");
+    let again = factory.batch(&plain(&house, What::Count(5)), &house.unlock, &mut |_| {}).expect("batch");
+    assert_eq!((again.batch, again.total, again.made, again.before), (1, 5, 0, 5));
+    let other = factory.batch(&plain(&house, What::Count(6)), &house.unlock, &mut |_| {}).expect_err("another batch");
+    assert!(other.to_string().contains("holds another batch"), "{other}");
+    assert_eq!(factory.books().status().devices, 5);
 }
