@@ -34,6 +34,9 @@ use std::{
     time::Duration,
 };
 
+/// Fewer bundles than this are not spread over several files, so long as the settings allow so many in one.
+const CRUMBS: u64 = 32;
+
 /// The most bundles of a part when a token signs: it is slow, and a power cut takes what no record names.
 const TOKEN_PART: u32 = 20;
 
@@ -241,8 +244,8 @@ impl Factory {
         let first_part = self.books.ledger.parts(number).keys().next_back().map_or(1, |last| u64::from(*last) + 1);
         let queue = Queue {
             jobs: Mutex::new(jobs.into_iter()),
-            // The last parts of a batch are smaller, so that no worker waits long for another.
-            part: usize::try_from(u64::from(part).min(wanted.div_ceil(workers as u64).max(1))).unwrap_or(1),
+            // A small batch is shared among the workers, but not cut into crumbs.
+            part: usize::try_from(u64::from(part).min(wanted.div_ceil(workers as u64).max(CRUMBS))).unwrap_or(1),
             next_part: AtomicU64::new(first_part),
             stop: AtomicBool::new(false),
         };

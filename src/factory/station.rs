@@ -336,6 +336,7 @@ impl Brought {
         let mut known: Option<(u64, String)> = None;
         let mut other = None;
         let mut records = Vec::new();
+        let mut twice = Vec::new();
         let manufacturer = &books.settings.manufacturer;
         let head = Journal::scan(path, |head, record: Record| {
             if let Record::Opened { manufacturer: theirs, station: named, .. } = &record {
@@ -345,6 +346,9 @@ impl Brought {
                 let named = named.clone().ok_or("it is the journal of a factory and not of a station")?;
                 known = books.ledger.merged(&named).map(|(lines, head)| (lines, head.to_owned()));
                 station = Some(named);
+            }
+            if let Record::Made { devices, .. } = &record {
+                twice.extend(devices.iter().filter_map(|made| books.ledger.made_elsewhere(made)));
             }
             match &known {
                 Some((lines, hash)) if head.lines == *lines && head.to_string() != *hash => other = Some(head.lines),
@@ -357,6 +361,8 @@ impl Brought {
         let station = station.ok_or_else(unnamed)?;
         let shorter = known.filter(|(lines, _)| *lines > head.lines).map(|(lines, _)| lines);
         match other.or(shorter) {
+            // A copy of a station that went to work as well: what both made is the news.
+            Some(_) if !twice.is_empty() => Err(FactoryError::Duplicates(twice)),
             Some(line) => Err(FactoryError::OtherHistory { station, line }),
             None => Ok(Self { station, records, head }),
         }

@@ -5,6 +5,7 @@ mod command_line;
 mod custody;
 mod documents;
 mod drain;
+mod factory;
 mod factory_kill;
 mod https;
 mod layers;

@@ -126,6 +126,14 @@ impl Ledger {
         }
     }
 
+    /// The device with this serial, when its certificate is none of those that are known.
+    pub(crate) fn made_elsewhere(&self, made: &Made) -> Option<Duplicate> {
+        let known = self.devices.get(&made.device)?;
+        let is_other = !self.certificates.contains_key(&made.certificate);
+        let known = (known.certificate.clone(), known.line.clone());
+        is_other.then(|| Duplicate::Serial { device: made.device.clone(), known, brought: made.certificate.clone() })
+    }
+
     /// Remembers a device only so that another one cannot have its serial or key.
     pub(crate) fn note(&mut self, made: &Made, line: &LineName) {
         let Made { device: serial, certificate, key, fingerprint, .. } = made.clone();

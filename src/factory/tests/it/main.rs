@@ -1,4 +1,8 @@
 //! The factory against real files, real processes and stock OpenSSL.
 
 mod line;
+mod manifests;
+mod orders;
+mod stations;
 mod support;
+mod verdicts;

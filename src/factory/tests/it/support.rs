@@ -1,6 +1,6 @@
 //! A factory in a temporary folder, and stock OpenSSL beside it.
 
-use gatehouse_base::{SimulatedClock, SystemRandom};
+use gatehouse_base::{Clock, SimulatedClock, SystemClock, SystemRandom};
 use gatehouse_ca::{
     StretchCost,
     unlock::{Key, Unlock},
@@ -37,6 +37,17 @@ impl House {
         let now: UnixTime = "2026-11-20T12:00:00Z".parse().expect("time");
         let dir = tempfile::tempdir().expect("folder");
         Self { dir, clock: Arc::new(SimulatedClock::new(now)), unlock: Unlock::Key(Key::generate(&SystemRandom)) }
+    }
+
+    /// For tests in which stock programs look at their own clock.
+    pub(crate) fn at_the_systems_time() -> Self {
+        let house = Self::new();
+        house.clock.set(SystemClock.now());
+        house
+    }
+
+    pub(crate) fn now(&self) -> UnixTime {
+        self.clock.now()
     }
 
     pub(crate) fn around(&self) -> Surroundings {
@@ -91,10 +102,14 @@ impl House {
     }
 }
 
+pub(crate) fn read(path: &Path) -> Vec<Bundle> {
+    Bundle::read(&fs::read(path).expect("file")).expect("bundles")
+}
+
 /// Every bundle of a batch, in the order of their serials.
 pub(crate) fn bundles(out: &Path) -> Vec<Bundle> {
     let files = fs::read_dir(out).expect("folder").map(|entry| entry.expect("entry").path());
-    let mut all: Vec<Bundle> = files.flat_map(|path| Bundle::read(&fs::read(path).expect("file")).expect("bundles")).collect();
+    let mut all: Vec<Bundle> = files.flat_map(|path| read(&path)).collect();
     all.sort_by(|a, b| a.about.device.cmp(&b.about.device));
     all
 }
