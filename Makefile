@@ -1,10 +1,14 @@
 # The commands of this project; `make` alone lists them. Each installs what it needs and says so.
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint
+.PHONY: help serve test lint bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+serve: ## build, make an installation when there is none, and serve on loopback until Ctrl-C
+	@packaging/need build
+	cargo run --locked -- serve --init
 
 test: ## run every test that proves something in minutes
 	@packaging/need test
@@ -19,3 +23,7 @@ lint: ## formatting, clippy, licences and sources, documentation, shell scripts,
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	shellcheck .ci/run packaging/need packaging/lint
 	@packaging/lint
+
+bench: ## every benchmark, each beside a floor or a peer of the same run
+	@packaging/need test
+	cargo bench --locked
