@@ -68,12 +68,12 @@ fn a_half_applied_batch_is_found() {
 
 #[test]
 fn a_row_that_is_forgotten_is_found() {
-    finds("forgotten-row", "killed", "4");
+    finds("forgotten-row", "killed", "20");
 }
 
 #[test]
 fn another_value_than_the_one_that_was_written_is_found() {
-    finds("wrong-value", "killed", "4");
+    finds("wrong-value", "killed", "20");
 }
 
 #[test]
