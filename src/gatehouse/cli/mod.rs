@@ -3,7 +3,7 @@
 //! A subcommand is a struct that derives [`clap::Args`], and a `run` that takes the [`Context`] and ends in `Ok` or
 //! in a [`Failure`], which says what went wrong, what to do next and with which [`Exit`] code the process ends. What
 //! a command answers goes to standard output through [`Output::answer`], as text or, with `--json`, as one JSON
-//! value; everything else goes to standard error. To add a command, write its file and name it in [`Command`]; a
+//! value; everything else goes to standard error. To add a command, write its file and name it in `Command`; a
 //! test demands examples in its help and parses each of them.
 
 mod backup;
