@@ -30,7 +30,11 @@ pub fn regenerate(home: &Path) -> Result<usize, Error> {
     }
     let corpus = crate::corpus(&keys)?;
     for (name, bundle) in &corpus {
-        write(&home.join(name), bundle)?;
+        let folder = home.join(name);
+        write(&folder, bundle)?;
+        if let Some(key) = key_of_leaf(&keys, bundle)? {
+            write_file(&folder.join("leaf-key.pem"), &key.pem()?)?;
+        }
     }
     let rows = mutation::table(&good::bases(&keys)?);
     let text: String = rows.iter().map(|row| row.line() + "\n").collect();
@@ -39,7 +43,7 @@ pub fn regenerate(home: &Path) -> Result<usize, Error> {
 }
 
 /// Writes one chain: `chain.pem` as a peer presents it, `anchors.pem`, and where there are any `intermediates.pem`
-/// and `lists.pem`.
+/// and `lists.pem`. The command puts `leaf-key.pem` beside them, so that a chain can be shown in a handshake.
 pub fn write(folder: &Path, bundle: &Bundle) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(|error| Error::File(folder.into(), error))?;
     write_file(&folder.join("chain.pem"), pem("CERTIFICATE", &bundle.presented).as_bytes())?;
@@ -81,6 +85,17 @@ pub fn names(home: &Path) -> Result<Vec<String>, Error> {
     }
     names.sort();
     Ok(names)
+}
+
+/// The private key of the leaf, which most leaves have.
+fn key_of_leaf<'a>(keys: &'a Keys, bundle: &Bundle) -> Result<Option<&'a Key>, Error> {
+    for name in NAMES {
+        let spki = keys.get(name).spki()?;
+        if bundle.presented.first().is_some_and(|leaf| leaf.windows(spki.len()).any(|window| window == spki)) {
+            return Ok(Some(keys.get(name)));
+        }
+    }
+    Ok(None)
 }
 
 fn make_keys(folder: &Path) -> Result<(), Error> {

@@ -322,6 +322,26 @@ fn revocation_follows_its_mode() {
 }
 
 #[test]
+fn a_rejection_says_whose_fault_it_is() {
+    let (mut root, ca, leaf) = (Party::ca("root"), Party::ca("ca"), Party::leaf("leaf"));
+    let blame = |builder: AnchorsBuilder, chain: &[Certificate], policy: &Policy| {
+        builder.build().expect("anchors").verify(&ders(chain), policy, NOW).expect_err("refused").blame()
+    };
+    let chain = [ca.signs(&leaf), root.signs(&ca)];
+    // The peer's: what it shows is not for this purpose, or leads nowhere.
+    assert_eq!(blame(trusting(&root.root()), &chain, &Policy::new(Purpose::Server)), Blame::Peer);
+    assert_eq!(blame(trusting(&root.root()), &chain[..1], &CLIENT), Blame::Peer);
+    // Ours to configure: a list that is missing, an anchor that may not sign certificates.
+    assert_eq!(blame(trusting(&root.root()), &chain, &Policy { revocation: Revocation::Require, ..CLIENT }), Blame::Configuration);
+    root.params.key_usages = vec![KeyUsagePurpose::CrlSign];
+    assert_eq!(blame(trusting(&root.root()), &chain, &CLIENT), Blame::Configuration);
+    // Nobody's but time's.
+    root.params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    root.params.not_after = time(-1);
+    assert_eq!(blame(trusting(&root.root()), &chain, &CLIENT), Blame::Time);
+}
+
+#[test]
 fn ten_thousand_anchors_of_one_name_are_told_apart_by_their_keys() {
     let (root, leaf) = (Party::ca("device root"), Party::leaf("leaf"));
     let own = root.root();

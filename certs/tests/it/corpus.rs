@@ -31,6 +31,17 @@ fn every_chain_has_a_row_and_every_good_one_is_accepted_in_one() {
 }
 
 #[test]
+fn every_good_chain_has_the_key_of_its_leaf() {
+    for name in folder::names(&folder::home()).expect("the corpus").iter().filter(|name| name.starts_with("good/")) {
+        let leaf = openssl::x509::X509::from_der(&folder::read(&folder::home().join(name)).expect("the chain is kept").presented[0])
+            .expect("a leaf");
+        let pem = std::fs::read(folder::home().join(name).join("leaf-key.pem")).expect("the key is kept");
+        let key = openssl::pkey::PKey::private_key_from_pem(&pem).expect("a key");
+        assert!(leaf.public_key().expect("a key").public_eq(&key), "{name}");
+    }
+}
+
+#[test]
 fn the_kept_chains_are_those_that_the_command_makes() {
     let keys = Keys::load(&folder::home().join("keys")).expect("the keys are kept");
     for (name, made) in gatehouse_certs::corpus(&keys).expect("chains") {

@@ -247,6 +247,48 @@ fn section_6_1_3_a_signature_of_a_ca_of_the_same_name_and_key_identifier_is_not_
 }
 
 #[test]
+fn section_6_1_a_branch_with_a_flaw_does_not_hide_a_good_one() {
+    let (good, other) = (root(), Draft::root("other root", KEYS.get("p256-stranger")).expect("a draft"));
+    let by_good = ca(&good, "ca", "p256-upper");
+    let leaf = leaf(&by_good);
+    type Flaw = (&'static str, &'static str, fn(&mut Draft));
+    let flaws: [Flaw; 11] = [
+        ("expired", "expired", |ca| ca.not_after = der::time(draft::BEGIN)),
+        ("not yet valid", "not-yet-valid", |ca| ca.not_before = der::time(draft::END)),
+        ("no CA", "not-ca", |ca| {
+            ca.drop(id::BC);
+            ca.drop(id::KU);
+        }),
+        ("no signer", "not-cert-signer", |ca| ca.put(Extension::critical(id::KU, der::named_bits(&[ku::CRL])))),
+        ("another purpose", "extended-key-usage", |ca| ca.put(Extension::new(id::EKU, draft::usage_list(&[usage::CODE])))),
+        ("other names only", "name-constraints", |ca| ca.put(constraints(&[organisation("Somebody Else")], &[]))),
+        ("unknown critical", "unknown-critical", |ca| ca.put(Extension::critical(id::UNKNOWN, der::NULL.to_vec()))),
+        ("a policy", "policy", |ca| ca.put(explicit_policy(0))),
+        ("forged", "signature", |ca| ca.signer = KEYS.get("p256-other").clone()),
+        ("SHA-1", "signature-algorithm", |ca| {
+            ca.algorithm = gatehouse_certs::key::Algorithm::EcdsaSha1;
+            (ca.inner_algorithm, ca.outer_algorithm) = (ca.algorithm.identifier(), ca.algorithm.identifier());
+        }),
+        ("unreadable", "version", |ca| ca.version.clear()),
+    ];
+    for (flaw, rule, spoil) in flaws {
+        let mut bad = ca(&other, "ca", "p256-upper");
+        spoil(&mut bad);
+        let anchors = [&other, &good];
+        assert_eq!(say_with(&[&leaf, &bad], &anchors, &[], &CLIENT), rule, "{flaw}");
+        assert_eq!(say_with(&[&leaf, &bad, &by_good], &anchors, &[], &CLIENT), "accept", "{flaw}");
+        assert_eq!(say_with(&[&leaf, &by_good, &bad], &anchors, &[], &CLIENT), "accept", "{flaw}");
+    }
+    // A certificate of the same CA that is revoked is one more such flaw.
+    let bad = ca(&other, "ca", "p256-upper");
+    let (mut revoking, clean, of_ca) = (other.list().expect("a draft"), good.list().expect("a draft"), by_good.list().expect("a draft"));
+    revoking.revoke(&bad.serial, &[]);
+    let lists = [&revoking, &clean, &of_ca];
+    assert_eq!(say_with(&[&leaf, &bad], &[&other, &good], &lists, &REQUIRED), "revoked");
+    assert_eq!(say_with(&[&leaf, &bad, &by_good], &[&other, &good], &lists, &REQUIRED), "accept");
+}
+
+#[test]
 fn section_6_1_4_a_leafs_key_certifies_nobody_even_when_everything_else_fits() {
     let root = root();
     let mut device = leaf(&root);

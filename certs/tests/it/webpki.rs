@@ -53,6 +53,8 @@ fn explained(name: &str, error: &Error) -> bool {
         Error::RequiredEkuNotFoundContext(_) => name.contains("eku-any-in-ca"),
         // §4.2.1.4, §4.2.1.5, §4.2.1.11, §4.2.1.14: critical extensions about policies, and a critical distribution point.
         Error::UnsupportedCriticalExtension => ["polic", "mapping", "distribution-point-critical"].iter().any(|word| name.contains(word)),
+        // §6.1 leaves building paths open: it does not try the second CA of a name here.
+        Error::InvalidSignatureForPublicKey => name.contains("anchor-beside-namesake"),
         _ => false,
     }
 }
