@@ -7,6 +7,7 @@
 
 use crate::{
     authority::{ATTEMPTS, Authority, CRLS, INDEX, PAGE, REVOKED, STATE, certificate_id},
+    clock_guard::Moment,
     codec::{self, Bytes},
     error::StateError,
     hierarchy::{Ca, CaState},
@@ -17,7 +18,7 @@ use gatehouse_pki::{Certificate, CrlContent, KeyId, RevocationReason, RevokedCer
 use gatehouse_store::{Batch, Key, MAX_VALUE_BYTES, Range};
 use gatehouse_types::UnixTime;
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, num::NonZeroU64, sync::Arc};
+use std::{collections::HashMap, num::NonZeroU64, sync::Arc, time::Duration};
 
 /// The latest list of each authority.
 pub(crate) type Crls = HashMap<KeyId, Arc<Crl>>;
@@ -71,6 +72,9 @@ pub enum CrlError {
 /// Lists above this are not kept: some 200,000 revocations. Readers have bounds of their own.
 pub const CRL_BYTES_MAX: usize = MAX_VALUE_BYTES - 1024;
 
+/// How long a revocation is kept after no list names it any more.
+const FORGET_AFTER: Duration = Duration::from_hours(30 * 24);
+
 /// Numbers of different epochs never meet: a restored instance does not know which numbers it gave out.
 const NUMBERS_PER_EPOCH: u64 = 1 << 32;
 
@@ -116,8 +120,8 @@ impl Authority {
             let mark = self.0.store.get(INDEX, mark_row(ca.key_id.as_bytes())).await.map_err(StateError::from)?;
             let before: Option<(Crl, _)> = self.load(CRLS, ca.key_id.as_bytes()).await?;
             let lifetime = self.0.settings.crl_lifetime;
-            // A clock that was set back must not stop lists: `since` is zero then, and the list is due by its mark only.
-            let served = |crl: &Crl| now.since(crl.this_update) >= lifetime / 2;
+            // A list from a future that was called off by setting the clock back is one that readers refuse.
+            let served = |crl: &Crl| now.since(crl.this_update) >= lifetime / 2 || crl.this_update > now;
             if mark.is_none() && before.as_ref().is_some_and(|(crl, _)| !served(crl)) {
                 let (crl, _) = before.expect("checked in the line above");
                 self.keep(ca.key_id, crl);
@@ -156,6 +160,7 @@ impl Authority {
     /// What the list names, and the rows that no list needs any more. An entry stays on one list after its
     /// certificate has expired (RFC 5280 §3.3); a whole lifetime of a list makes sure of that.
     async fn revocations(&self, ca: &Ca, now: UnixTime) -> Result<(Vec<RevokedCertificate>, Vec<Vec<u8>>), StateError> {
+        let trusted = self.guard().check(Moment::of(&*self.0.clock)).is_ok();
         let (mut revoked, mut gone) = (Vec::new(), Vec::new());
         let mut range = Range::prefix(ca.key_id.as_bytes().to_vec());
         loop {
@@ -164,8 +169,13 @@ impl Authority {
             range = range.after(last);
             for (row, entry) in rows {
                 let Revocation { at, reason, not_after } = codec::decode(&entry.value)?;
-                if not_after + self.0.settings.crl_lifetime < now && gone.len() < PAGE {
-                    gone.push(row);
+                let over = not_after + self.0.settings.crl_lifetime;
+                if over < now {
+                    // Left out now, forgotten later, and only by a clock that is trusted: what is left out because
+                    // somebody set the clock comes back when it is set right.
+                    if trusted && over + FORGET_AFTER < now && gone.len() < PAGE {
+                        gone.push(row);
+                    }
                     continue;
                 }
                 let id = certificate_id(&row)?;

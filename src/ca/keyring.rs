@@ -188,18 +188,6 @@ impl Keyring {
         Ok(Self::opened(store, random, Opened { wrapping, lock_version, content: Arc::new(content.into()) }))
     }
 
-    /// Whether there is a keyring, and then whether a passphrase opens it.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn wants_passphrase(store: &Store) -> Result<Option<bool>, KeyringError> {
-        match read_lock(store).await {
-            Ok((lock, _)) => Ok(Some(lock.wants_passphrase())),
-            Err(KeyringError::Missing) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The same keyring with tokens.
     #[must_use]
     pub fn with_tokens(mut self, tokens: Arc<dyn Tokens>) -> Self {
@@ -535,7 +523,6 @@ mod tests {
         keyring(&store, &unlock).await;
         let again = Keyring::create(store.clone(), &unlock, CHEAP, Arc::new(SystemRandom)).await;
         assert!(matches!(again, Err(KeyringError::Exists)));
-        assert_eq!(Keyring::wants_passphrase(&store).await.expect("reads"), Some(false));
     }
 
     #[tokio::test]

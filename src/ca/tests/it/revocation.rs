@@ -84,6 +84,21 @@ async fn a_list_is_made_anew_when_half_of_its_time_has_passed() {
 }
 
 #[tokio::test]
+async fn a_list_from_a_future_that_was_called_off_is_made_anew() {
+    let world = World::new().await;
+    let one = world.identity(1).await.expect("issues");
+    let start = gatehouse_base::Clock::now(&*world.clock);
+    world.clock.set(start + 400 * DAY);
+    world.authority.revoke(&one.id, Reason::Unspecified).await.expect("revokes");
+    world.authority.publish().await.expect("publishes");
+    world.clock.set(start + HOUR);
+    world.authority.publish().await.expect("publishes");
+    let (crl, read) = list(&world);
+    assert_eq!((crl.number, crl.this_update), (2, start + HOUR));
+    assert!(read.entries()[0].time <= crl.this_update, "no entry lies after its list");
+}
+
+#[tokio::test]
 async fn a_crash_between_revocation_and_list_is_made_good_at_the_next_start() {
     let world = World::new().await;
     let one = world.identity(1).await.expect("issues");

@@ -6,7 +6,7 @@ use gatehouse_ca::{
     Authority, CaId, CaInfo, CertificateId, InstancePlan, Issuance, Issuing, KeyHome, KeyInfo, Reason, Record, Renewal, RootCustody, Seat,
     Standing, StretchCost, unlock::KeySource,
 };
-use gatehouse_pki::{Builtin, Certificate, Csr, Facts, KeyAlgorithm, KeyId, Profile};
+use gatehouse_pki::{Builtin, Certificate, Csr, Facts, Fingerprint, KeyAlgorithm, KeyId, Profile};
 use gatehouse_types::{OrganisationId, UnixTime};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
@@ -30,8 +30,12 @@ pub enum Order {
     Status,
     /// Which private keys there are.
     Keys,
-    /// Certificates, newest rules first.
+    /// Certificates, in the order of their ids.
     List {
+        /// Only those with this subject.
+        subject: Option<String>,
+        /// Only those over this public key, by its SHA-256 in hexadecimal.
+        key: Option<String>,
         /// Behind this one.
         after: Option<String>,
         /// At most so many.
@@ -253,9 +257,15 @@ pub async fn perform(authority: &Authority, order: Order, now: UnixTime) -> Resu
         }
         Order::Status => Ok(Answer::Status(status(authority).await?)),
         Order::Keys => Ok(Answer::Keys(authority.keyring().list().await?)),
-        Order::List { after, limit } => {
+        Order::List { subject, key, after, limit } => {
             let after = after.map(|id| parse::<CertificateId>("after", &id)).transpose()?;
-            let records = authority.records(after.as_ref(), limit.min(LIST_MAX)).await?;
+            let limit = limit.min(LIST_MAX);
+            let mut records = match (subject, key) {
+                (Some(subject), _) => authority.records_by_subject(&subject).await?,
+                (None, Some(key)) => authority.records_by_key(&fingerprint(&key)?).await?,
+                (None, None) => authority.records(after.as_ref(), limit).await?,
+            };
+            records.truncate(limit);
             Ok(Answer::Certificates(records.iter().map(|(id, record)| info(id, record, now)).collect()))
         }
         Order::Show { certificate } => {
@@ -389,6 +399,19 @@ fn missing(id: CaId) -> Refusal {
 
 fn key_id(id: &CertificateId) -> Option<KeyId> {
     Some((*id.issuer()).into())
+}
+
+fn fingerprint(text: &str) -> Result<Fingerprint, Refusal> {
+    let digits = text.as_bytes();
+    let wrong = || invalid("key", "a key is named by the SHA-256 of its SubjectPublicKeyInfo: 64 hexadecimal digits");
+    if digits.len() != 2 * Fingerprint::LEN || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return Err(wrong());
+    }
+    let mut bytes = [0; Fingerprint::LEN];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+        *byte = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or_else(wrong)?;
+    }
+    Ok(bytes.into())
 }
 
 fn random_id() -> OrganisationId {

@@ -75,8 +75,15 @@ enum Command {
     /// List certificates
     #[command(after_help = "Examples:
   gatehouse ca list
+  gatehouse ca list --subject CN=backup-agent
   gatehouse --json ca list --limit 1000")]
     List {
+        /// Only those with this subject, written as the list shows it
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["key", "after"])]
+        subject: Option<String>,
+        /// Only those over this public key: the SHA-256 of its SubjectPublicKeyInfo in hexadecimal
+        #[arg(long, value_name = "SHA256", conflicts_with = "after")]
+        key: Option<String>,
         /// Begin behind this certificate's id: the last one of the page before
         #[arg(long, value_name = "ID")]
         after: Option<String>,
@@ -243,7 +250,7 @@ impl Command {
             }
             Self::Status => Order::Status,
             Self::Keys => Order::Keys,
-            Self::List { after, limit } => Order::List { after, limit },
+            Self::List { subject, key, after, limit } => Order::List { subject, key, after, limit },
             Self::Show { certificate } => Order::Show { certificate },
             Self::Issue { seat, profile, device, hub, common_name, organisation, hosts, days, csr } => {
                 let facts = FactsGiven { device, hub, common_name, organisation, hosts, days };
