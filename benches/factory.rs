@@ -1,0 +1,98 @@
+//! How far is a batch from what its cryptography costs?
+//!
+//! A device whose key is made here takes one key generation and one signature. The floor is how many of those all workers
+//! together get done in a second, with nothing else; it is measured before and after each batch of the same run, with the same
+//! number of threads. What lies between is deciding, encoding, the lint, sealing, the bundle, the journal and the disk.
+//!
+//! `cargo bench --bench factory` (arguments after `--`: devices of a batch, folder for the files)
+
+#![expect(clippy::print_stdout, reason = "it talks to whoever runs it")]
+
+use gatehouse_base::{SystemClock, SystemRandom};
+use gatehouse_ca::{
+    StretchCost,
+    unlock::{Key, Unlock},
+};
+use gatehouse_factory::{BatchOrder, Delivery, Factory, Recipient, Settings, Surroundings, What};
+use gatehouse_pki::{KeyAlgorithm, Signer, SoftwareKey};
+use std::{
+    hint::black_box,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+const DEVICES: u64 = 10_000;
+const RUNS: u32 = 3;
+const FLOOR_TIME: Duration = Duration::from_secs(1);
+
+const SETTINGS: &str = r#"
+manufacturer = "Example Devices"
+provisioning = "coaps+tcp://dps.example.com:20030"
+numbering = { prefix = "GH-" }
+[line.line-1]
+until = "2999-01-01T00:00:00Z"
+budget = 100000000
+"#;
+
+fn main() {
+    // `cargo bench` adds a flag of its own.
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let devices = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(DEVICES);
+    let folder = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from);
+    let dir = tempfile::tempdir_in(folder).expect("a folder");
+    let unlock = Unlock::Key(Key::generate(&SystemRandom));
+    let around = Surroundings { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) };
+    let settings = Settings::from_toml(SETTINGS).expect("settings");
+    let mut factory = Factory::init(&dir.path().join("factory"), settings, &unlock, StretchCost::DEFAULT, around).expect("a factory");
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    println!("{workers} workers, {devices} devices a batch, files in {}", dir.path().display());
+    for sealed in [false, true] {
+        for run in 1..=RUNS {
+            let before = floor(workers);
+            let delivery = if sealed { Delivery::Sealed(recipient()) } else { Delivery::DangerPlain };
+            let rate = batch(&mut factory, &unlock, dir.path(), &format!("{sealed}-{run}"), devices, delivery);
+            let floor = (before + floor(workers)) / 2.0;
+            let keys = if sealed { "sealed keys" } else { "plain keys " };
+            println!("{keys} run {run}: {rate:6.0} devices/s, floor {floor:6.0}/s, ratio {:.2}", rate / floor);
+        }
+    }
+}
+
+/// Key generations with a signature each, in a second, by so many threads.
+fn floor(workers: usize) -> f64 {
+    let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
+    let line = SoftwareKey::generate(KeyAlgorithm::P256).expect("a key");
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    black_box(SoftwareKey::generate(KeyAlgorithm::P256).expect("a key"));
+                    black_box(line.sign(black_box(&[7; 400])).expect("a signature"));
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        thread::park_timeout(FLOOR_TIME);
+        stop.store(true, Ordering::Relaxed);
+    });
+    done.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
+}
+
+fn batch(factory: &mut Factory, unlock: &Unlock, dir: &Path, name: &str, devices: u64, delivery: Delivery) -> f64 {
+    let order = BatchOrder { what: What::Count(devices), line: None, order: None, out: dir.join(name), delivery };
+    let report = factory.batch(&order, unlock, &mut |_| {}).expect("a batch");
+    devices as f64 / report.took.as_secs_f64()
+}
+
+fn recipient() -> Recipient {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate =
+        rcgen::CertificateParams::new(Vec::<String>::new()).and_then(|parameters| parameters.self_signed(&key)).expect("a certificate");
+    Recipient::from_pem(certificate.pem().as_bytes()).expect("a recipient")
+}
