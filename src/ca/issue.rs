@@ -10,7 +10,7 @@ use crate::{
     error::StateError,
     event::{Fact, HaltCause},
     hierarchy::{Ca, Hierarchy, Issuing},
-    record::{CertificateId, Life, Record},
+    record::{CertificateId, Life, Record, Standing},
     seat::{CaId, Seat},
     switch::{ISSUANCE, Issuance},
 };
@@ -139,12 +139,25 @@ impl Authority {
         let (hierarchy, ca) = self.signing(seat, now, lifetime).await?;
         let ca = hierarchy.find(ca).expect("the authority was found in this hierarchy");
         let issuer = ca.signs()?;
+        self.check_not_revoked(ca).await?;
         let facts = self.with_crl(facts, ca)?;
         let approved = profile.approve(csr, &facts, now)?;
         let certificate = issuer.issue(approved, &*self.0.random).map_err(IssueError::Sign)?;
         let id = CertificateId::new(ca.key_id, certificate.serial());
         let supersedes = self.record_issued(ca, profile.name(), &id, &certificate, renewal, now).await?;
         Ok(Issued { id, certificate, authority: ca.id, chain: ca.chain.clone(), supersedes })
+    }
+
+    /// A revoked authority signs nothing, although it stays in its seat until it is rolled over.
+    async fn check_not_revoked(&self, ca: &Ca) -> Result<(), IssueError> {
+        let Some(id) = ca.chain.first().and_then(CertificateId::of) else { return Ok(()) };
+        match self.standing(&id).await? {
+            Some(Standing::Revoked { reason, .. }) => {
+                let reason = format!("its own certificate was revoked ({reason}); roll it over");
+                Err(IssueError::CannotSign { authority: ca.id, reason })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether anything may be signed now, and the switch as it was read.

@@ -213,8 +213,9 @@ impl Keyring {
     /// # Errors
     /// When the token does not give it.
     pub fn adopt_token(&self, purpose: &str, uri: &str, now: UnixTime) -> Result<NewKey, KeyringError> {
-        let tokens = self.tokens.as_ref().ok_or_else(|| KeyringError::Row("no PKCS#11 module is configured".to_owned()))?;
-        let signer = tokens.open(uri).map_err(|source| KeyringError::Token { uri: uri.to_owned(), source })?;
+        let away = |source| KeyringError::Token { uri: uri.to_owned(), source };
+        let tokens = self.tokens.as_ref().ok_or_else(|| away(SignerError::Away("no PKCS#11 module is configured".into())))?;
+        let signer = tokens.open(uri).map_err(away)?;
         let version = self.current().lock_version;
         Ok(self.prepare(signer, purpose, Custody::Token(uri.to_owned()), version, now))
     }
@@ -680,6 +681,8 @@ mod tests {
         assert!(matches!(without.signer(&fingerprint).await, Err(KeyringError::NoToken { .. })));
         let other = open(&store, &unlock).await.expect("opens").with_tokens(token());
         assert!(matches!(other.signer(&fingerprint).await, Err(KeyringError::OtherKey { .. })));
-        assert!(matches!(with.adopt_token("root.1", "pkcs11:object=leaf", NOW), Err(KeyringError::Token { .. })));
+        for (keyring, uri) in [(&with, "pkcs11:object=leaf"), (&without, "pkcs11:object=root")] {
+            assert!(matches!(keyring.adopt_token("root.1", uri, NOW), Err(KeyringError::Token { .. })), "{uri}");
+        }
     }
 }

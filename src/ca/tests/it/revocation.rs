@@ -1,5 +1,5 @@
 use crate::{DAY, HOUR, World};
-use gatehouse_ca::{CertificateId, Crl, Reason, RevokeError, Seat, Standing};
+use gatehouse_ca::{CertificateId, Crl, IssueError, Reason, RevokeError, Seat, Standing};
 use gatehouse_pki::{Anchors, Certificate, CertificateList, KeyId, Policy, Purpose, Revocation, RevocationReason, Rule};
 use std::sync::Arc;
 
@@ -170,7 +170,7 @@ async fn a_second_revocation_and_an_unknown_certificate_are_refused() {
 }
 
 #[tokio::test]
-async fn a_revoked_service_authority_is_on_the_roots_list() {
+async fn a_revoked_service_authority_is_on_the_roots_list_and_signs_nothing_until_it_is_rolled_over() {
     let world = World::new().await;
     let service = world.authority.chain(gatehouse_ca::CaId::new(Seat::Service, 1)).expect("is there");
     let id = CertificateId::of(&service[0]).expect("it names its issuer");
@@ -178,4 +178,9 @@ async fn a_revoked_service_authority_is_on_the_roots_list() {
     world.authority.publish().await.expect("publishes");
     let crl = world.authority.crl(&service[1].public_key().key_id()).expect("was published");
     assert_eq!(crl.entries, 1);
+    let agent = gatehouse_pki::Facts::new().common_name("agent".parse().expect("a name"));
+    let refused = crate::issuing::order(&world, Seat::Service, agent.clone()).await;
+    assert!(matches!(refused, Err(IssueError::CannotSign { .. })), "{refused:?}");
+    world.authority.roll_over(Seat::Service, &crate::HERE).await.expect("rolls over");
+    assert!(crate::issuing::order(&world, Seat::Service, agent).await.is_ok());
 }
