@@ -449,3 +449,88 @@ impl Image {
         self.pages.keys().chain(other.pages.keys()).all(|number| self.page(*number) == other.page(*number))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const FILE: u64 = 2;
+
+    fn open() -> Vec<Operation> {
+        vec![
+            Operation::Open { file: FILE, created: true, path: "file".into() },
+            Operation::Open { file: 1, created: false, path: "".into() },
+            Operation::SyncBegin { call: 1, file: 1 },
+            Operation::SyncEnd { call: 1, succeeded: true },
+        ]
+    }
+
+    fn write(offset: u64, data: &[u8]) -> Operation {
+        Operation::Write { file: FILE, offset, data: data.to_vec() }
+    }
+
+    fn sync(call: u64, succeeded: bool) -> [Operation; 2] {
+        [Operation::SyncBegin { call, file: FILE }, Operation::SyncEnd { call, succeeded }]
+    }
+
+    /// What `file` holds after a cut; `None` when it has no name.
+    fn after(operations: impl IntoIterator<Item = Operation>, loss: Loss, seed: u64) -> Option<Vec<u8>> {
+        let (empty, target) = (tempfile::tempdir().expect("directory"), tempfile::tempdir().expect("directory"));
+        let mut disk = Disk::holding(empty.path()).expect("empty");
+        operations.into_iter().for_each(|operation| disk.apply(&operation));
+        disk.cut(loss, &mut Chance::new(seed), target.path()).expect("cut");
+        fs::read(target.path().join("file")).ok()
+    }
+
+    #[test]
+    fn what_was_synchronised_survives_every_loss() {
+        for loss in Loss::ALL {
+            for seed in 0..20 {
+                let operations = open().into_iter().chain([write(0, b"kept")]).chain(sync(2, true)).chain([write(9000, b"later")]);
+                let left = after(operations, loss, seed).expect("its name was synchronised");
+                assert_eq!(left[..4], *b"kept", "{loss:?} {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_not_synchronised_may_be_gone_and_a_weak_sync_does_not_count() {
+        let operations = || open().into_iter().chain([write(0, b"hope"), Operation::WeakSync { file: FILE }]);
+        assert_eq!(after(operations(), Loss::Everything, 0), Some(Vec::new()));
+        assert_eq!(after(operations(), Loss::Nothing, 0), Some(b"hope".to_vec()));
+    }
+
+    #[test]
+    fn a_write_during_a_synchronisation_is_not_covered_by_it() {
+        let [begin, end] = sync(2, true);
+        let operations = open().into_iter().chain([write(0, b"before"), begin, write(0, b"during"), end]);
+        assert_eq!(after(operations, Loss::Everything, 0), Some(b"before".to_vec()));
+    }
+
+    #[test]
+    fn a_failed_synchronisation_drops_the_pages_for_good() {
+        let lost = open().into_iter().chain([write(0, &[7; PAGE])]).chain(sync(2, false)).chain(sync(3, true));
+        assert_eq!(after(lost, Loss::Nothing, 0), Some(vec![0; PAGE]));
+    }
+
+    #[test]
+    fn a_new_name_is_durable_when_its_directory_was_synchronised() {
+        let nameless = [open().remove(0), write(0, b"x")].into_iter().chain(sync(2, true));
+        assert_eq!(after(nameless, Loss::Everything, 0), None);
+        assert_eq!(after(open(), Loss::Everything, 0), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_page_tears_between_sectors_only() {
+        let mut torn = 0;
+        for seed in 0..200 {
+            let operations = open().into_iter().chain([write(0, &[1; PAGE])]).chain(sync(2, true)).chain([write(0, &[2; PAGE])]);
+            let left = after(operations, Loss::Sectors, seed).expect("its name was synchronised");
+            let sectors: Vec<u8> = left.chunks(SECTOR).map(|sector| sector[0]).collect();
+            assert!(left.chunks(SECTOR).all(|sector| sector.iter().all(|byte| *byte == sector[0])), "{seed}");
+            torn += usize::from(sectors.contains(&1) && sectors.contains(&2));
+        }
+        assert!(torn > 20, "{torn} of 200 are torn");
+    }
+}
