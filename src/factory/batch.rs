@@ -7,7 +7,7 @@
 //! visible, any other is thrown away unseen and its serials are made again.
 
 use crate::{
-    bundle::{BundleFile, BundleKey, Entry, Packer, key_pem},
+    bundle::{Bundle, BundleFile, BundleKey, Entry, Packer, key_pem},
     cms::sealed::{Recipient, Session},
     error::FactoryError,
     files::{self, FileError},
@@ -33,6 +33,9 @@ use std::{
     thread,
     time::Duration,
 };
+
+/// One bundle is much smaller.
+const MAX_SINGLE: u64 = 1024 * 1024;
 
 /// Fewer bundles than this are not spread over several files, so long as the settings allow so many in one.
 const CRUMBS: u64 = 32;
@@ -464,12 +467,23 @@ pub struct SingleOrder {
 }
 
 impl Factory {
-    /// Makes one device, or gives one another certificate.
+    /// Makes one device, or gives one another certificate. The same order for the same file goes on where an earlier run was
+    /// cut short.
     ///
     /// # Errors
     /// The request or the books do not allow it; then nothing was signed.
     pub fn single(&mut self, order: &SingleOrder, unlock: &Unlock) -> Result<Entry, FactoryError> {
         let line = self.books.line(order.line.as_ref())?;
+        if fs::symlink_metadata(&order.out).is_ok() {
+            return Err(FactoryError::Exists { folder: order.out.clone() });
+        }
+        // Under another name until the record is on the disk.
+        let name = order.out.file_name().unwrap_or_default().to_string_lossy();
+        let beside = order.out.with_file_name(format!(".making-{name}"));
+        if let Some(entry) = self.cut_short(&beside)? {
+            fs::rename(&beside, &order.out).map_err(FileError::at(&order.out))?;
+            return Ok(entry);
+        }
         let ledger = &self.books.ledger;
         let numbering = self.books.settings.numbering.as_ref();
         let (serial, replaces) = match (&order.serial, order.replaces) {
@@ -491,20 +505,31 @@ impl Factory {
             ledger.may_make(order, 1)?;
         }
         self.may_sign(&line, 1)?;
-        if fs::symlink_metadata(&order.out).is_ok() {
-            return Err(FactoryError::Exists { folder: order.out.clone() });
-        }
         let bench = Bench::new(self, &line, &order.delivery, unlock)?;
         let session = bench.session()?;
         let at = self.now();
-        // Under another name until the record is on the disk.
-        let beside = order.out.with_file_name(format!(".making-{serial}.{}", std::process::id()));
         let mut file = BundleFile::create(&beside)?;
         let entry = bench.make(&mut file, serial, request, session.as_ref(), at)?;
         file.finish()?.sync_all().map_err(FileError::at(&beside))?;
         let devices = vec![made(entry.clone(), replaces)];
         self.write(vec![Record::Made { by: Maker::Single, line, order: order.order.clone(), devices, at }])?;
         fs::rename(&beside, &order.out).map_err(FileError::at(&order.out))?;
+        Ok(entry)
+    }
+}
+
+impl Factory {
+    /// What an earlier run for the same file left: a device that is in the journal and only has to be made visible.
+    /// Anything else goes, and is made again.
+    fn cut_short(&self, beside: &Path) -> Result<Option<Entry>, FactoryError> {
+        if fs::symlink_metadata(beside).is_err() {
+            return Ok(None);
+        }
+        let bundle = Bundle::read(&files::read(beside, MAX_SINGLE)?).ok().and_then(|mut bundles| bundles.pop());
+        let entry = bundle.map(|bundle| bundle.about.entry()).filter(|entry| self.books.entry(&entry.device).as_ref() == Some(entry));
+        if entry.is_none() {
+            fs::remove_file(beside).map_err(FileError::at(beside))?;
+        }
         Ok(entry)
     }
 }

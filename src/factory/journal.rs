@@ -200,6 +200,15 @@ impl Journal {
     }
 }
 
+impl Drop for Journal {
+    /// Closing the file would not do when another thread is just starting a process: until that process runs its
+    /// program it has the file open as well, and the lock with it.
+    fn drop(&mut self) {
+        // An error leaves the lock to the end of the process.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
 fn failed(path: &Path, source: io::Error) -> JournalError {
     JournalError::Io { path: path.to_owned(), source }
 }

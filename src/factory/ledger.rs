@@ -18,7 +18,7 @@ use crate::{
 use gatehouse_pki::{OrganisationName, Serial};
 use gatehouse_types::UnixTime;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
 };
 
@@ -276,7 +276,7 @@ pub(crate) struct Ledger {
     batches: BTreeMap<u32, Batch>,
     allotted: Vec<(StationName, u64, SerialRange)>,
     accepted: Vec<SerialRange>,
-    accepted_sequence: u64,
+    accepted_sequences: BTreeSet<u64>,
     merged: BTreeMap<StationName, (u64, String)>,
 }
 
@@ -317,7 +317,7 @@ impl Ledger {
             }
             Record::Allotted { station, sequence, range, .. } => self.allotted.push((station, sequence, range)),
             Record::Accepted { sequence, ranges, .. } => {
-                self.accepted_sequence = sequence;
+                self.accepted_sequences.insert(sequence);
                 self.accepted.extend(ranges);
             }
             Record::Merged { station, lines, head, .. } => {

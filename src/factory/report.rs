@@ -113,7 +113,7 @@ impl Books {
             orders,
             unfinished: unfinished.collect(),
             stations: ledger.stations().into_iter().map(station).collect(),
-            allotted_here: ledger.accepted().0.to_vec(),
+            allotted_here: ledger.accepted().to_vec(),
         }
     }
 }

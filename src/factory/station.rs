@@ -62,13 +62,11 @@ pub enum AllotmentError {
         /// Who reads it.
         here: String,
     },
-    /// It was accepted before, or one before it is missing.
-    #[error("this is allotment {found} and the next one is {expected}")]
-    Sequence {
+    /// It was accepted before.
+    #[error("allotment {found} was accepted before")]
+    Repeated {
         /// Its number.
         found: u64,
-        /// The number that is next.
-        expected: u64,
     },
     /// It names another key than this station's.
     #[error("the allotment's line certificate is for another key than this station's")]
@@ -217,7 +215,7 @@ impl Factory {
     /// Takes an allotment at the station that it is for.
     ///
     /// # Errors
-    /// It was altered, is for another station, does not follow the last one, or names another key.
+    /// It was altered, is for another station, was accepted before, or names another key.
     pub fn accept(folder: &Path, message: &[u8], unlock: &Unlock, around: Surroundings) -> Result<Allotment, FactoryError> {
         files::check_folder(folder)?;
         let mut ledger = Ledger::default();
@@ -231,9 +229,9 @@ impl Factory {
             let (found, here) = (named(&allotment.station, &allotment.manufacturer), named(station, manufacturer));
             return Err(AllotmentError::Other { found, here }.into());
         }
-        let expected = ledger.accepted().1 + 1;
-        if allotment.sequence != expected {
-            return Err(AllotmentError::Sequence { found: allotment.sequence, expected }.into());
+        // One that was lost on the way is missed by nobody: its serials stay unused.
+        if ledger.has_accepted(allotment.sequence) {
+            return Err(AllotmentError::Repeated { found: allotment.sequence }.into());
         }
         let line = single(&allotment.line)?;
         custody::open(&key_path(folder, station), unlock, line.public_key()).map_err(|error| match error {
@@ -249,7 +247,7 @@ impl Factory {
         files::replace(&certificate("service-root".into()), service.pem().as_bytes())?;
         files::replace(&certificate("service-spare".into()), spare.pem().as_bytes())?;
         let settings = Settings::from_toml(&allotment.settings).map_err(FactoryError::Settings)?;
-        let budget = ledger.accepted().0.iter().chain([&allotment.range]).map(SerialRange::count).sum();
+        let budget = ledger.accepted().iter().chain([&allotment.range]).map(SerialRange::count).sum();
         let lines = BTreeMap::from([(LineName::from(station.clone()), LineSettings { until: allotment.until, budget, token: None })]);
         let settings = Settings { station: Some(station.clone()), lines, ..settings };
         files::replace(&folder.join("factory.toml"), settings.to_toml().as_bytes())?;

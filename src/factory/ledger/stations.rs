@@ -93,9 +93,14 @@ impl Ledger {
         self.allotted.iter().map(|(station, ..)| station).collect()
     }
 
-    /// At a station: the allotments it has, and the number of the last.
-    pub(crate) fn accepted(&self) -> (&[SerialRange], u64) {
-        (&self.accepted, self.accepted_sequence)
+    /// At a station: the serials that it was allotted.
+    pub(crate) fn accepted(&self) -> &[SerialRange] {
+        &self.accepted
+    }
+
+    /// At a station: whether the allotment with this number was accepted before.
+    pub(crate) fn has_accepted(&self, sequence: u64) -> bool {
+        self.accepted_sequences.contains(&sequence)
     }
 
     /// Up to where a station's journal was taken in.

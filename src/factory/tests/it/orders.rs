@@ -117,7 +117,8 @@ fn a_key_belongs_to_one_device() {
     };
     factory.single(&single("MX-1"), &house.unlock).expect("signed");
     assert!(matches!(refused(factory.single(&single("MX-2"), &house.unlock)), Refusal::KeyUsed { .. }));
-    assert!(matches!(refused(factory.single(&single("MX-1"), &house.unlock)), Refusal::Made { .. }));
+    let again = SingleOrder { out: house.path("again.tar"), ..single("MX-1") };
+    assert!(matches!(refused(factory.single(&again, &house.unlock)), Refusal::Made { .. }));
 }
 
 #[test]
@@ -133,4 +134,28 @@ fn a_revoked_device_does_not_leave() {
     assert!(matches!(refused(factory.ship(&name, Some(&[serial]), &house.unlock)), Refusal::Revoked { .. }));
     let shipment = factory.ship(&name, None, &house.unlock).expect("the other one");
     assert_eq!(shipment.manifest.devices.len(), 1);
+}
+
+#[test]
+fn a_single_device_that_is_in_the_journal_is_made_visible_and_another_file_is_made_again() {
+    let house = House::new();
+    let mut factory = house.factory();
+    let single = |out: &str| SingleOrder {
+        serial: None,
+        request: None,
+        line: None,
+        order: None,
+        replaces: None,
+        out: house.path(out),
+        delivery: Delivery::DangerPlain,
+    };
+    let entry = factory.single(&single("a.tar"), &house.unlock).expect("signed");
+    // As after a kill between the record and the new name.
+    std::fs::rename(house.path("a.tar"), house.path(".making-a.tar")).expect("rename");
+    assert_eq!(factory.single(&single("a.tar"), &house.unlock).expect("the same one"), entry);
+    assert_eq!(factory.books().status().devices, 1);
+    // As after a kill before the record.
+    house.write(".making-b.tar", "half a bundle");
+    assert_ne!(factory.single(&single("b.tar"), &house.unlock).expect("another one").device, entry.device);
+    assert!(!house.path(".making-b.tar").exists());
 }
