@@ -1,7 +1,8 @@
 # The commands of this project; `make` alone lists them. Each installs what it needs and says so.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench
+SECONDS ?= 600
+.PHONY: help serve test lint bench faults kills fuzz
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -27,3 +28,20 @@ lint: ## formatting, clippy, licences and sources, documentation, shell scripts,
 bench: ## every benchmark, each beside a floor or a peer of the same run
 	@packaging/need test
 	cargo bench --locked
+
+faults: ## what the store survives, in full: power loss, kill -9, full and failing disks, flipped bits, on both engines
+	@packaging/need test
+	cargo run --release --locked -p gatehouse-testkit --bin store-faults -- --full
+
+kills: ## a factory batch, killed at a thousand moments
+	@packaging/need test
+	GATEHOUSE_KILLS=1000 cargo test --locked --test it factory_kill -- --nocapture
+
+# Fuzzing wants flags that only a nightly compiler takes, or one that is told not to mind.
+fuzz: ## ten minutes for each decoder (SECONDS=600)
+	@packaging/need fuzz
+	for target in $$(ls fuzz/seeds); do \
+		mkdir -p fuzz/corpus/$$target; \
+		PATH="$$PWD/target/tools/bin:$$PATH" RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(SECONDS) -print_final_stats=1 || exit 1; \
+	done
