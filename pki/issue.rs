@@ -29,6 +29,8 @@ pub struct Issuer {
     /// The issuing CA first, the root last.
     chain: Vec<Certificate>,
     signer: Arc<dyn Signer>,
+    /// The issuing CA as the encoder takes it.
+    written: rcgen::CertificateParams,
     denied: BTreeSet<Fingerprint>,
 }
 
@@ -146,10 +148,10 @@ impl Issuer {
         {
             return Err(IssuerError::NoRoot { subject: root.subject().to_string() });
         }
-        if !encode::writes_name_of(own, signer.public_key()) {
+        let Some(written) = encode::issuing_parameters(own, signer.public_key()) else {
             return Err(IssuerError::Name { subject: own.subject().to_string() });
-        }
-        Ok(Self { chain, signer, denied: BTreeSet::new() })
+        };
+        Ok(Self { chain, signer, written, denied: BTreeSet::new() })
     }
 
     /// Keys that get no certificate, by their fingerprints, beside those of the chain: revoked ones, and the instance's own.
@@ -169,6 +171,11 @@ impl Issuer {
         &self.chain
     }
 
+    /// The issuing CA as the encoder takes it.
+    pub(crate) fn written(&self) -> &rcgen::CertificateParams {
+        &self.written
+    }
+
     /// The key that signs.
     pub fn signer(&self) -> &Arc<dyn Signer> {
         &self.signer
@@ -180,7 +187,7 @@ impl Issuer {
             return Err(IssueError::Hierarchy("a root is signed by its own key; another issuer makes an intermediate"));
         }
         self.check_key(&approved.key)?;
-        encode::signed_by(&self.expected(&approved, Serial::random(random))?, self.certificate(), &*self.signer)
+        encode::signed_by(&self.expected(&approved, Serial::random(random))?, &self.written, &*self.signer)
     }
 
     /// What the finished bytes must say.

@@ -3,10 +3,12 @@
 use super::IssueError;
 use crate::{
     certificate::Certificate,
-    der::{DerError, Reader, tag},
+    der::{DerError, Element, Reader, tag},
+    extensions::KeyUsage,
     key::{KeyAlgorithm, PublicKey, SignatureAlgorithm, Signer},
     lint::{self, Expected},
     name::Host,
+    oid,
     profile::{
         Approved, Kind,
         usage::{KeyUse, Purpose},
@@ -98,14 +100,12 @@ pub(super) fn tapped<T, E: From<EncoderError>>(
 }
 
 /// A certificate signed by the CA.
-pub(super) fn signed_by(expected: &Expected<'_>, ca: &Certificate, signer: &dyn Signer) -> Result<Certificate, IssueError> {
+pub(super) fn signed_by(expected: &Expected<'_>, ca: &CertificateParams, signer: &dyn Signer) -> Result<Certificate, IssueError> {
     let parameters = parameters(expected)?;
     let subject = PublicInfo::new(&expected.approved.key)?;
     let sign = |to_be_signed: &[u8]| examine_and_sign(expected, to_be_signed, signer);
-    let encoded = tapped(PublicInfo::new(signer.public_key())?, &sign, |tap| {
-        let issuer = rcgen::Issuer::from_ca_cert_der(&ca.der().into(), tap)?;
-        parameters.signed_by(&subject, &issuer)
-    })?;
+    let encoded =
+        tapped(PublicInfo::new(signer.public_key())?, &sign, |tap| parameters.signed_by(&subject, &rcgen::Issuer::from_params(ca, tap)))?;
     Ok(Certificate::from_der(encoded.der())?)
 }
 
@@ -117,40 +117,58 @@ pub(super) fn self_signed(expected: &Expected<'_>, signer: &dyn Signer) -> Resul
     Ok(Certificate::from_der(encoded.der())?)
 }
 
-/// Whether the encoder writes the CA's name as issuer in the same bytes; it folds what is rare in names.
-pub(super) fn writes_name_of(ca: &Certificate, key: &PublicKey) -> bool {
-    if !is_writable(ca.subject().der()).unwrap_or(false) {
-        return false;
-    }
-    let found = RefCell::new(false);
+/// The CA as the encoder knows an issuer, made once: for each certificate anew it would cost a tenth of issuing it.
+///
+/// Nothing when the encoder does not write the CA's name in the same bytes; it folds what is rare in names.
+pub(super) fn issuing_parameters(ca: &Certificate, key: &PublicKey) -> Option<CertificateParams> {
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name = encoder_name(ca.subject().der()).ok()??;
+    parameters.key_identifier_method = KeyIdMethod::PreSpecified(ca.subject_key_id()?.to_vec());
+    let usages = [(KeyUsage::KEY_CERT_SIGN, KeyUsagePurpose::KeyCertSign), (KeyUsage::CRL_SIGN, KeyUsagePurpose::CrlSign)];
+    let allowed = ca.key_usage()?;
+    parameters.key_usages = usages.into_iter().filter(|(bit, _)| allowed.contains(*bit)).map(|(_, purpose)| purpose).collect();
+
+    let same = RefCell::new(false);
     let look = |to_be_signed: &[u8]| -> Result<Vec<u8>, EncoderError> {
-        found.replace(lint::issuer_of(to_be_signed) == Some(ca.subject().der()));
+        same.replace(lint::issuer_of(to_be_signed) == Some(ca.subject().der()));
         Ok(Vec::new())
     };
-    let encoded = PublicInfo::new(key).and_then(|public| {
-        tapped(public, &look, |tap| {
-            let issuer = rcgen::Issuer::from_ca_cert_der(&ca.der().into(), tap)?;
-            CertificateParams::default().signed_by(&public, &issuer)
-        })
-    });
-    encoded.is_ok() && found.take()
+    let public = PublicInfo::new(key).ok()?;
+    let encoded =
+        tapped(public, &look, |tap| CertificateParams::default().signed_by(&public, &rcgen::Issuer::from_params(&parameters, tap)));
+    (encoded.is_ok() && same.take()).then_some(parameters)
 }
 
-/// `yasna` panics at a question mark in a PrintableString, although X.680 §41.4 has it.
-fn is_writable(name: &[u8]) -> Result<bool, DerError> {
+/// The name as the encoder takes it; nothing when it has something that cannot be handed over.
+fn encoder_name(name: &[u8]) -> Result<Option<DistinguishedName>, DerError> {
+    let mut written = DistinguishedName::new();
     let mut sets = Reader::only(name, tag::SEQUENCE)?;
     while !sets.is_empty() {
         let mut set = sets.nested(tag::SET)?;
-        while !set.is_empty() {
-            let mut attribute = set.nested(tag::SEQUENCE)?;
-            attribute.oid()?;
-            let value = attribute.element()?;
-            if value.tag == tag::PRINTABLE_STRING && value.content.contains(&b'?') {
-                return Ok(false);
-            }
-        }
+        let mut attribute = set.nested(tag::SEQUENCE)?;
+        let kind = attribute.oid()?;
+        let value = attribute.element()?;
+        let (Some(kind), Some(value), true) = (encoder_kind(kind), encoder_value(value), set.is_empty()) else { return Ok(None) };
+        written.push(kind, value);
     }
-    Ok(true)
+    Ok(Some(written))
+}
+
+fn encoder_kind(oid: &[u8]) -> Option<DnType> {
+    let arcs: Option<Vec<u64>> = oid::dotted(oid).split('.').map(|arc| arc.parse().ok()).collect();
+    Some(DnType::from_oid(&arcs?))
+}
+
+fn encoder_value(value: Element<'_>) -> Option<DnValue> {
+    let text = std::str::from_utf8(value.content).ok()?;
+    match value.tag {
+        tag::UTF8_STRING => Some(DnValue::Utf8String(text.to_owned())),
+        // `yasna` panics at a question mark in a PrintableString, although X.680 §41.4 has it.
+        tag::PRINTABLE_STRING if !text.contains('?') => Some(DnValue::PrintableString(text.try_into().ok()?)),
+        tag::IA5_STRING => Some(DnValue::Ia5String(text.try_into().ok()?)),
+        tag::TELETEX_STRING => Some(DnValue::TeletexString(text.try_into().ok()?)),
+        _ => None,
+    }
 }
 
 fn examine_and_sign(expected: &Expected<'_>, to_be_signed: &[u8], signer: &dyn Signer) -> Result<Vec<u8>, IssueError> {
@@ -168,11 +186,8 @@ pub(crate) fn to_be_signed(parameters: &CertificateParams, subject: &PublicKey, 
     };
     let subject = PublicInfo::new(subject).expect("issued with");
     let public = PublicInfo::new(issuer.certificate().public_key()).expect("issued with");
-    tapped(public, &sign, |tap| {
-        let issuer = rcgen::Issuer::from_ca_cert_der(&issuer.certificate().der().into(), tap)?;
-        parameters.signed_by(&subject, &issuer)
-    })
-    .expect("the encoder writes it");
+    tapped(public, &sign, |tap| parameters.signed_by(&subject, &rcgen::Issuer::from_params(issuer.written(), tap)))
+        .expect("the encoder writes it");
     seen.take()
 }
 

@@ -104,10 +104,7 @@ impl Issuer {
             Ok(self.signer().sign(to_be_signed)?)
         };
         let public = encode::PublicInfo::new(self.signer().public_key())?;
-        let encoded = encode::tapped(public, &sign, |tap| {
-            let issuer = rcgen::Issuer::from_ca_cert_der(&own.der().into(), tap)?;
-            parameters.signed_by(&issuer)
-        })?;
+        let encoded = encode::tapped(public, &sign, |tap| parameters.signed_by(&rcgen::Issuer::from_params(self.written(), tap)))?;
         Ok(CertificateList::from_der(encoded.der())?)
     }
 
