@@ -68,9 +68,9 @@ fn a_head_that_is_too_large_is_refused_and_not_collected() {
     let mut bomb = connect(server.address("public"));
     bomb.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-bomb: ").expect("sent");
     let piece = [b'a'; 16 * 1024];
-    // At most 16 MiB; the server has closed long before.
-    let sent = (0..1024).take_while(|_| bomb.write_all(&piece).is_ok()).count() * piece.len();
-    assert!(sent < 8 << 20, "{sent} bytes were taken");
+    // The server throws 4 MiB away before it closes, so that its answer arrives; the kernel's buffers take as much and more.
+    let sent = (0..8192).take_while(|_| bomb.write_all(&piece).is_ok()).count() * piece.len();
+    assert!(sent < 64 << 20, "{sent} bytes were taken");
     still_well(&server);
 
     let many: String = (0..200).map(|i| format!("x-{i}: 1\r\n")).collect();
