@@ -68,9 +68,12 @@ fn a_head_that_is_too_large_is_refused_and_not_collected() {
     let mut bomb = connect(server.address("public"));
     bomb.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-bomb: ").expect("sent");
     let piece = [b'a'; 16 * 1024];
+    let before = most_memory(&server);
     // The server throws 4 MiB away before it closes, so that its answer arrives; the kernel's buffers take as much and more.
     let sent = (0..8192).take_while(|_| bomb.write_all(&piece).is_ok()).count() * piece.len();
     assert!(sent < 64 << 20, "{sent} bytes were taken");
+    let kept = most_memory(&server) - before;
+    assert!(kept < 4 << 10, "{kept} KiB were kept");
     still_well(&server);
 
     let many: String = (0..200).map(|i| format!("x-{i}: 1\r\n")).collect();
@@ -78,6 +81,15 @@ fn a_head_that_is_too_large_is_refused_and_not_collected() {
     write!(many_fields, "GET /health HTTP/1.1\r\nhost: localhost\r\n{many}\r\n").expect("sent");
     let said = read_to_end(&mut many_fields);
     assert!(said.starts_with("HTTP/1.1 431"), "{said}");
+}
+
+/// The most memory that the server ever had, in KiB.
+fn most_memory(server: &Server) -> u64 {
+    let said = server.command(&["status"]);
+    let process = said.split_once("process ").and_then(|(_, rest)| rest.split_once(',')).expect("a process id").0.to_owned();
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a running server");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line about memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 #[test]
