@@ -1,0 +1,9 @@
+//! What passes between a device and us, as values: bytes come in, typed messages or the broken rule come out.
+//!
+//! - [`coap`] reads and writes CoAP messages over UDP (RFC 7252) and over TCP (RFC 8323), with the option values that
+//!   RFC 7641, 7959, 7967, 8132 and 9175 add.
+//!
+//! Doors, clients and the protocol drivers of `net` use it. Nothing here opens a socket, reads a clock, draws a random
+//! number or keeps a task; a peer's bytes never panic, and nothing is reserved for what a peer only announces.
+
+pub mod coap;
