@@ -2,8 +2,10 @@
 //!
 //! - [`coap`] reads and writes CoAP messages over UDP (RFC 7252) and over TCP (RFC 8323), with the option values that
 //!   RFC 7641, 7959, 7967, 8132 and 9175 add.
+//! - [`tls`] reads what a TLS or DTLS client offers, before any TLS library sees it.
 //!
 //! Doors, clients and the protocol drivers of `net` use it. Nothing here opens a socket, reads a clock, draws a random
 //! number or keeps a task; a peer's bytes never panic, and nothing is reserved for what a peer only announces.
 
 pub mod coap;
+pub mod tls;
