@@ -6,57 +6,15 @@
 //!
 //! This module knows no certificate. It copies nothing and allocates nothing.
 
-use gatehouse_types::UnixTime;
+mod check;
+mod error;
+mod time;
 
-/// What is wrong with an encoding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum DerError {
-    /// The bytes end inside an element.
-    #[error("the encoding ends too early")]
-    Truncated,
-    /// Something follows the end.
-    #[error("there are bytes after the end")]
-    Trailing,
-    /// There are more bytes than this kind of thing may have.
-    #[error("it is larger than allowed")]
-    TooLarge,
-    /// A length in indefinite form or in more bytes than it needs.
-    #[error("a length is not in its shortest definite form")]
-    Length,
-    /// Another element was expected here, or this one is unknown.
-    #[error("an element has an unexpected tag")]
-    Tag,
-    /// A primitive type in constructed form, or the reverse.
-    #[error("an element is constructed and should not be, or the reverse")]
-    Constructed,
-    /// An integer without content or with a needless first byte.
-    #[error("an integer is not in its shortest form")]
-    Integer,
-    /// A boolean other than 00 and FF, or one that repeats its default.
-    #[error("a boolean is not canonical")]
-    Boolean,
-    /// Unused bits that are set, or a list of named bits with zeros at its end.
-    #[error("a bit string is not canonical")]
-    BitString,
-    /// A NULL with content.
-    #[error("a null has content")]
-    Null,
-    /// An object identifier with a padded or unfinished arc.
-    #[error("an object identifier is malformed")]
-    Oid,
-    /// Characters that the string's type does not have.
-    #[error("a string has characters that its type does not allow")]
-    Text,
-    /// A time that is not of the one form that certificates use, or that does not exist.
-    #[error("a time is malformed")]
-    Time,
-    /// The elements of a SET OF are not sorted.
-    #[error("a set is not sorted")]
-    SetOrder,
-    /// More levels than [`MAX_DEPTH`].
-    #[error("elements are nested too deeply")]
-    Depth,
-}
+pub(crate) use check::{check, check_oid};
+pub use error::DerError;
+
+use check::{check_bit_string, check_integer};
+use gatehouse_types::UnixTime;
 
 /// How deeply elements may be nested; certificates need nine.
 pub const MAX_DEPTH: usize = 16;
@@ -106,16 +64,6 @@ pub(crate) struct Element<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
-}
-
-/// Checks that the bytes are one element in DER and nothing else.
-pub(crate) fn check(bytes: &[u8], max_len: usize) -> Result<(), DerError> {
-    if bytes.len() > max_len {
-        return Err(DerError::TooLarge);
-    }
-    let mut reader = Reader::new(bytes);
-    check_element(reader.element()?, MAX_DEPTH)?;
-    reader.finish()
 }
 
 impl<'a> Reader<'a> {
@@ -212,23 +160,7 @@ impl<'a> Reader<'a> {
     /// A `UTCTime` or `GeneralizedTime` with the rule of RFC 5280 §4.1.2.5 about which years take which.
     pub(crate) fn time(&mut self) -> Result<UnixTime, DerError> {
         let element = self.element()?;
-        let (year, rest) = match element.tag {
-            tag::UTC_TIME => {
-                let (short, rest) = element.content.split_at_checked(2).ok_or(DerError::Time)?;
-                let year = decimal(short)?;
-                (if year < 50 { 2000 + year } else { 1900 + year }, rest)
-            }
-            tag::GENERALIZED_TIME => {
-                let (long, rest) = element.content.split_at_checked(4).ok_or(DerError::Time)?;
-                let year = decimal(long)?;
-                if (1950..2050).contains(&year) {
-                    return Err(DerError::Time);
-                }
-                (year, rest)
-            }
-            _ => return Err(DerError::Tag),
-        };
-        time_of(year, rest)
+        time::read(element.tag, element.content)
     }
 }
 
@@ -259,235 +191,9 @@ pub(crate) fn named_bits(content: &[u8]) -> Result<u16, DerError> {
     Ok(bytes.iter().enumerate().fold(0, |bits, (at, byte)| bits | u16::from(byte.reverse_bits()) << (8 * at)))
 }
 
-fn check_element(element: Element<'_>, depth: usize) -> Result<(), DerError> {
-    let depth = depth.checked_sub(1).ok_or(DerError::Depth)?;
-    let content = element.content;
-    match element.tag {
-        tag::SEQUENCE => check_children(content, depth),
-        tag::SET => check_set(content, depth),
-        // A class of its own: primitive content is for whoever knows the type, constructed content are elements.
-        0x40..=0xff if element.tag & 0x20 != 0 => check_children(content, depth),
-        0x40..=0xff => Ok(()),
-        tag::BOOLEAN => {
-            if content == [0] || content == [0xff] {
-                Ok(())
-            } else {
-                Err(DerError::Boolean)
-            }
-        }
-        tag::INTEGER | tag::ENUMERATED => check_integer(content),
-        tag::BIT_STRING => check_bit_string(content),
-        tag::OCTET_STRING => Ok(()),
-        tag::NULL => {
-            if content.is_empty() {
-                Ok(())
-            } else {
-                Err(DerError::Null)
-            }
-        }
-        tag::OID => check_oid(content),
-        tag::UTC_TIME | tag::GENERALIZED_TIME => check_time(element),
-        tag::UTF8_STRING
-        | tag::NUMERIC_STRING
-        | tag::PRINTABLE_STRING
-        | tag::TELETEX_STRING
-        | tag::IA5_STRING
-        | tag::VISIBLE_STRING
-        | tag::UNIVERSAL_STRING
-        | tag::BMP_STRING => check_text(element.tag, content),
-        other if other & 0x20 != 0 || other == 0x10 || other == 0x11 => Err(DerError::Constructed),
-        _ => Err(DerError::Tag),
-    }
-}
-
-fn check_children(content: &[u8], depth: usize) -> Result<(), DerError> {
-    let mut reader = Reader::new(content);
-    while !reader.is_empty() {
-        check_element(reader.element()?, depth)?;
-    }
-    Ok(())
-}
-
-/// X.690 §11.6: the elements ascend. No encoding is the beginning of another, so comparing slices is enough.
-fn check_set(content: &[u8], depth: usize) -> Result<(), DerError> {
-    let mut reader = Reader::new(content);
-    let mut previous: &[u8] = &[];
-    while !reader.is_empty() {
-        let element = reader.element()?;
-        if element.raw < previous {
-            return Err(DerError::SetOrder);
-        }
-        previous = element.raw;
-        check_element(element, depth)?;
-    }
-    Ok(())
-}
-
-fn check_integer(content: &[u8]) -> Result<(), DerError> {
-    match content {
-        [] | [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..] => Err(DerError::Integer),
-        _ => Ok(()),
-    }
-}
-
-fn check_bit_string(content: &[u8]) -> Result<(), DerError> {
-    match content {
-        [0] => Ok(()),
-        [unused @ 0..=7, .., last] if last.trailing_zeros() >= u32::from(*unused) => Ok(()),
-        _ => Err(DerError::BitString),
-    }
-}
-
-pub(crate) fn check_oid(content: &[u8]) -> Result<(), DerError> {
-    let mut starts_arc = true;
-    for byte in content {
-        if starts_arc && *byte == 0x80 {
-            return Err(DerError::Oid);
-        }
-        starts_arc = byte & 0x80 == 0;
-    }
-    if starts_arc && !content.is_empty() { Ok(()) } else { Err(DerError::Oid) }
-}
-
-fn check_text(tag: u8, content: &[u8]) -> Result<(), DerError> {
-    let fits = match tag {
-        tag::UTF8_STRING => std::str::from_utf8(content).is_ok(),
-        tag::NUMERIC_STRING => content.iter().all(|byte| byte.is_ascii_digit() || *byte == b' '),
-        tag::PRINTABLE_STRING => content.iter().all(|byte| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(byte)),
-        tag::IA5_STRING => content.is_ascii(),
-        tag::VISIBLE_STRING => content.iter().all(|byte| matches!(byte, b' '..=b'~')),
-        tag::UNIVERSAL_STRING => content.len().is_multiple_of(4),
-        tag::BMP_STRING => content.len().is_multiple_of(2),
-        _ => true,
-    };
-    if fits { Ok(()) } else { Err(DerError::Text) }
-}
-
-fn check_time(element: Element<'_>) -> Result<(), DerError> {
-    let year_digits = if element.tag == tag::UTC_TIME { 2 } else { 4 };
-    let (year, rest) = element.content.split_at_checked(year_digits).ok_or(DerError::Time)?;
-    let year = decimal(year)?;
-    // For the days of February any century will do here: 2000 had a 29th, and 1900 is judged by who reads it.
-    time_of(if year_digits == 2 { 2000 + year } else { year }, rest).map(drop)
-}
-
-/// `MMDDHHMMSSZ`, the only form that RFC 5280 §4.1.2.5 leaves, in a year.
-fn time_of(year: i64, rest: &[u8]) -> Result<UnixTime, DerError> {
-    let [digits @ .., b'Z'] = rest else { return Err(DerError::Time) };
-    if digits.len() != 10 {
-        return Err(DerError::Time);
-    }
-    let field = |at: usize| decimal(&digits[2 * at..2 * at + 2]);
-    let (month, day, hour, minute, second) = (field(0)?, field(1)?, field(2)?, field(3)?, field(4)?);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days_in_month = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + i64::from(leap),
-        1..=12 => 31,
-        _ => return Err(DerError::Time),
-    };
-    if !(1..=days_in_month).contains(&day) || hour > 23 || minute > 59 || second > 59 {
-        return Err(DerError::Time);
-    }
-    // Days since 1970 by counting from a first of March, so that a leap day comes last in its year.
-    let (years, months) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = years * 365 + years.div_euclid(4) - years.div_euclid(100) + years.div_euclid(400) + (153 * months + 2) / 5 + day - 719_469;
-    Ok(UnixTime::from_secs(((days * 24 + hour) * 60 + minute) * 60 + second))
-}
-
-fn decimal(digits: &[u8]) -> Result<i64, DerError> {
-    digits
-        .iter()
-        .try_fold(0, |value, digit| if digit.is_ascii_digit() { Ok(value * 10 + i64::from(digit - b'0')) } else { Err(DerError::Time) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn verdict(bytes: &[u8]) -> Result<(), DerError> {
-        check(bytes, 1000)
-    }
-
-    #[test]
-    fn canonical_elements_are_accepted() {
-        for good in [
-            &[0x30, 0x00][..],
-            &[0x01, 0x01, 0xff],
-            &[0x02, 0x01, 0x00],
-            &[0x02, 0x02, 0x00, 0x80],
-            &[0x02, 0x01, 0x80],
-            &[0x03, 0x01, 0x00],
-            &[0x03, 0x02, 0x05, 0xa0],
-            &[0x05, 0x00],
-            &[0x06, 0x03, 0x55, 0x1d, 0x0f],
-            &[0x13, 0x01, b'?'],
-            &[0x31, 0x06, 0x0c, 0x01, b'a', 0x0c, 0x01, b'b'],
-            &[0x80, 0x02, 0xff, 0xff],
-            b"\x17\x0d260102030405Z",
-            b"\x18\x0f99991231235959Z",
-        ] {
-            assert_eq!(verdict(good), Ok(()), "{good:02x?}");
-        }
-    }
-
-    #[test]
-    fn what_ber_allows_and_der_does_not_is_refused() {
-        for (bad, error) in [
-            (&[0x30, 0x80, 0x00, 0x00][..], DerError::Length),
-            (&[0x30, 0x81, 0x02, 0x05, 0x00], DerError::Length),
-            (&[0x30, 0x82, 0x00, 0x80], DerError::Length),
-            (&[0x30, 0x84, 0x00, 0x00, 0x00, 0x00], DerError::Length),
-            (&[0x30, 0x01], DerError::Truncated),
-            (&[0x30, 0x81], DerError::Truncated),
-            (&[0x30], DerError::Truncated),
-            (&[], DerError::Truncated),
-            (&[0x30, 0x00, 0x00], DerError::Trailing),
-            (&[0x1f, 0x01, 0x00], DerError::Tag),
-            (&[0x00, 0x00], DerError::Tag),
-            (&[0x09, 0x00], DerError::Tag),
-            (&[0x24, 0x00], DerError::Constructed),
-            (&[0x10, 0x00], DerError::Constructed),
-            (&[0x01, 0x01, 0x01], DerError::Boolean),
-            (&[0x01, 0x00], DerError::Boolean),
-            (&[0x02, 0x00], DerError::Integer),
-            (&[0x02, 0x02, 0x00, 0x7f], DerError::Integer),
-            (&[0x02, 0x02, 0xff, 0x80], DerError::Integer),
-            (&[0x03, 0x00], DerError::BitString),
-            (&[0x03, 0x01, 0x01], DerError::BitString),
-            (&[0x03, 0x02, 0x05, 0xb0], DerError::BitString),
-            (&[0x03, 0x02, 0x08, 0x00], DerError::BitString),
-            (&[0x05, 0x01, 0x00], DerError::Null),
-            (&[0x06, 0x00], DerError::Oid),
-            (&[0x06, 0x02, 0x55, 0x80], DerError::Oid),
-            (&[0x06, 0x03, 0x55, 0x80, 0x01], DerError::Oid),
-            (&[0x0c, 0x01, 0xff], DerError::Text),
-            (&[0x13, 0x01, b'@'], DerError::Text),
-            (&[0x16, 0x01, 0x80], DerError::Text),
-            (&[0x1e, 0x01, 0x00], DerError::Text),
-            (&[0x31, 0x06, 0x0c, 0x01, b'b', 0x0c, 0x01, b'a'], DerError::SetOrder),
-            (b"\x17\x0b2601020304Z", DerError::Time),
-            (b"\x17\x102601020304+0000Z", DerError::Time),
-            (b"\x17\x0d260230000000Z", DerError::Time),
-            (b"\x17\x0d261301000000Z", DerError::Time),
-            (b"\x17\x0d260101240000Z", DerError::Time),
-            (b"\x17\x0d260101000060Z", DerError::Time),
-            (b"\x18\x1120260101000000.5Z", DerError::Time),
-        ] {
-            assert_eq!(verdict(bad), Err(error), "{bad:02x?}");
-        }
-    }
-
-    #[test]
-    fn size_and_depth_are_bounded() {
-        assert_eq!(check(&[0x30, 0x00], 1), Err(DerError::TooLarge));
-        let nested = |levels: usize| {
-            (0..levels)
-                .fold(Vec::new(), |inner: Vec<u8>, _| [&[0x30, u8::try_from(inner.len()).expect("short")], inner.as_slice()].concat())
-        };
-        assert_eq!(verdict(&nested(MAX_DEPTH)), Ok(()));
-        assert_eq!(verdict(&nested(MAX_DEPTH + 1)), Err(DerError::Depth));
-    }
 
     #[test]
     fn named_bits_leave_out_their_last_zeros() {
@@ -497,20 +203,6 @@ mod tests {
         for padded in [&[0x04, 0xa0][..], &[0x00, 0x80, 0x00], &[0x00, 0x00], &[0x00, 1, 1, 1]] {
             assert_eq!(named_bits(padded), Err(DerError::BitString), "{padded:02x?}");
         }
-    }
-
-    #[test]
-    fn years_decide_the_form_of_a_time() {
-        // RFC 5280 §4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050.
-        let read = |bytes: &[u8]| Reader::new(bytes).time().map(|time| time.to_string());
-        assert_eq!(read(b"\x17\x0d500101000000Z").as_deref(), Ok("1950-01-01T00:00:00Z"));
-        assert_eq!(read(b"\x17\x0d491231235959Z").as_deref(), Ok("2049-12-31T23:59:59Z"));
-        assert_eq!(read(b"\x17\x0d000229120000Z").as_deref(), Ok("2000-02-29T12:00:00Z"));
-        assert_eq!(read(b"\x18\x0f20500101000000Z").as_deref(), Ok("2050-01-01T00:00:00Z"));
-        assert_eq!(read(b"\x18\x0f99991231235959Z").as_deref(), Ok("9999-12-31T23:59:59Z"));
-        assert_eq!(read(b"\x18\x0f20491231235959Z"), Err(DerError::Time));
-        assert_eq!(read(b"\x18\x0f21000229000000Z"), Err(DerError::Time));
-        assert_eq!(read(b"\x02\x01\x00"), Err(DerError::Tag));
     }
 
     #[test]
