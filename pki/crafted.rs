@@ -1,27 +1,21 @@
 //! Encodings made by hand, for tests that need what no tool makes.
 
 use crate::{
-    der::tag,
+    der::{tag, write},
     key::{Signer, SoftwareKey},
 };
 
 /// One element, in the shortest form of length.
 pub(crate) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
-    let len = content.len();
-    let header = match len {
-        0..=0x7f => vec![tag, len as u8],
-        0x80..=0xff => vec![tag, 0x81, len as u8],
-        _ => vec![tag, 0x82, (len >> 8) as u8, len as u8],
-    };
-    [header.as_slice(), content].concat()
+    write::element(tag, &[content])
 }
 
 pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
-    element(tag::SEQUENCE, &parts.concat())
+    write::sequence(parts)
 }
 
 pub(crate) fn set(parts: &[&[u8]]) -> Vec<u8> {
-    element(tag::SET, &parts.concat())
+    write::set(parts)
 }
 
 pub(crate) fn oid(content: &[u8]) -> Vec<u8> {
@@ -38,6 +32,5 @@ pub(crate) fn name(attributes: &[(&[u8], u8, &str)]) -> Vec<u8> {
 /// What is signed, the algorithm, and the signature.
 pub(crate) fn signed(content: &[u8], key: &SoftwareKey) -> Vec<u8> {
     let signature = key.sign(content).expect("software keys sign");
-    let bits = element(tag::BIT_STRING, &[&[0], signature.as_slice()].concat());
-    sequence(&[content, key.signature_algorithm().identifier_der(), &bits])
+    sequence(&[content, key.signature_algorithm().identifier_der(), &write::bits(&signature)])
 }

@@ -4,6 +4,8 @@
 //! latter. Of everything that a request says, the key is used, and the device that it claims to come from can be
 //! compared with what is known; names and extensions that it asks for go nowhere.
 
+mod write;
+
 use crate::{
     der::{self, DerError, Reader, tag},
     distinguished_name::DistinguishedName,

@@ -1,16 +1,20 @@
-//! Reading DER, strictly.
+//! DER: reading it strictly, and writing what nothing else writes.
 //!
-//! Certificates, requests and revocation lists come from peers, so their encoding is judged before anything is
-//! looked up in it: [`check`] walks the whole element once and refuses whatever BER allows and DER does not
-//! (X.690 §8, §10, §11), deep nesting and trailing bytes. Afterwards a [`Reader`] takes it apart.
+//! Certificates, requests, revocation lists and signed messages come from peers, so their encoding is judged before
+//! anything is looked up in it: [`check`] walks the whole element once and refuses whatever BER allows and DER does not
+//! (X.690 §8, §10, §11), deep nesting and trailing bytes. Afterwards a [`Reader`] takes it apart; it copies nothing and
+//! allocates nothing. [`write`] goes the other way.
 //!
-//! This module knows no certificate. It copies nothing and allocates nothing.
+//! This crate reads with it, and the few that have messages of their own in DER: custody its requests, the factory
+//! its CMS, tokens their signatures. It knows none of them. What only this crate needs stays inside of it.
 
 mod check;
 mod error;
 mod time;
+pub mod write;
 
-pub(crate) use check::{check, check_oid};
+pub use check::check;
+pub(crate) use check::check_oid;
 pub use error::DerError;
 
 use check::{check_bit_string, check_integer};
@@ -19,16 +23,22 @@ use gatehouse_types::UnixTime;
 /// How deeply elements may be nested; certificates need nine.
 pub const MAX_DEPTH: usize = 16;
 
-/// The tags that this crate meets.
-pub(crate) mod tag {
+/// The tags that are met, by their names in X.680.
+pub mod tag {
     pub(crate) const BOOLEAN: u8 = 0x01;
-    pub(crate) const INTEGER: u8 = 0x02;
-    pub(crate) const BIT_STRING: u8 = 0x03;
-    pub(crate) const OCTET_STRING: u8 = 0x04;
-    pub(crate) const NULL: u8 = 0x05;
-    pub(crate) const OID: u8 = 0x06;
+    /// INTEGER.
+    pub const INTEGER: u8 = 0x02;
+    /// BIT STRING.
+    pub const BIT_STRING: u8 = 0x03;
+    /// OCTET STRING.
+    pub const OCTET_STRING: u8 = 0x04;
+    /// NULL.
+    pub const NULL: u8 = 0x05;
+    /// OBJECT IDENTIFIER.
+    pub const OID: u8 = 0x06;
     pub(crate) const ENUMERATED: u8 = 0x0a;
-    pub(crate) const UTF8_STRING: u8 = 0x0c;
+    /// UTF8String.
+    pub const UTF8_STRING: u8 = 0x0c;
     pub(crate) const NUMERIC_STRING: u8 = 0x12;
     pub(crate) const PRINTABLE_STRING: u8 = 0x13;
     pub(crate) const TELETEX_STRING: u8 = 0x14;
@@ -38,53 +48,59 @@ pub(crate) mod tag {
     pub(crate) const VISIBLE_STRING: u8 = 0x1a;
     pub(crate) const UNIVERSAL_STRING: u8 = 0x1c;
     pub(crate) const BMP_STRING: u8 = 0x1e;
-    pub(crate) const SEQUENCE: u8 = 0x30;
-    pub(crate) const SET: u8 = 0x31;
+    /// SEQUENCE and SEQUENCE OF.
+    pub const SEQUENCE: u8 = 0x30;
+    /// SET and SET OF.
+    pub const SET: u8 = 0x31;
 
     /// `[n]` of a primitive type, implicit.
-    pub(crate) const fn context(number: u8) -> u8 {
+    pub const fn context(number: u8) -> u8 {
         0x80 | number
     }
 
     /// `[n]` explicit, or implicit of a constructed type.
-    pub(crate) const fn context_constructed(number: u8) -> u8 {
+    pub const fn context_constructed(number: u8) -> u8 {
         0xa0 | number
     }
 }
 
 /// One element: its tag, its content, and both with the length between them as they were encoded.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Element<'a> {
+pub struct Element<'a> {
     pub(crate) tag: u8,
-    pub(crate) content: &'a [u8],
-    pub(crate) raw: &'a [u8],
+    /// What stands inside.
+    pub content: &'a [u8],
+    /// The whole, with tag and length.
+    pub raw: &'a [u8],
 }
 
 /// Takes elements one after the other.
 #[derive(Clone, Debug)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// Reads the elements that the bytes are.
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// The content of the one element with this tag that the bytes are.
-    pub(crate) fn only(bytes: &'a [u8], tag: u8) -> Result<Self, DerError> {
+    pub fn only(bytes: &'a [u8], tag: u8) -> Result<Self, DerError> {
         let mut outer = Self::new(bytes);
         let inner = outer.nested(tag)?;
         outer.finish()?;
         Ok(inner)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// Demands that nothing is left.
-    pub(crate) fn finish(&self) -> Result<(), DerError> {
+    pub fn finish(&self) -> Result<(), DerError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DerError::Trailing) }
     }
 
@@ -98,8 +114,8 @@ impl<'a> Reader<'a> {
         let (&first, after_first) = after_tag.split_first().ok_or(DerError::Truncated)?;
         let (len, header) = match first {
             0..=0x7f => (usize::from(first), 2),
-            // X.690 §10.1: definite and as short as possible. Three bytes are more than any limit here.
-            0x81..=0x83 => {
+            // X.690 §10.1: definite and as short as possible. Four bytes are more than any limit on what is read.
+            0x81..=0x84 => {
                 let count = usize::from(first & 0x7f);
                 let digits = after_first.get(..count).ok_or(DerError::Truncated)?;
                 let len = digits.iter().fold(0, |len, digit| len << 8 | usize::from(*digit));
@@ -119,7 +135,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element, which must have this tag.
-    pub(crate) fn expect(&mut self, tag: u8) -> Result<Element<'a>, DerError> {
+    pub fn expect(&mut self, tag: u8) -> Result<Element<'a>, DerError> {
         let element = self.element()?;
         if element.tag == tag { Ok(element) } else { Err(DerError::Tag) }
     }
@@ -129,8 +145,13 @@ impl<'a> Reader<'a> {
         if self.rest.first() == Some(&tag) { self.element().map(Some) } else { Ok(None) }
     }
 
+    /// Demands that the next element is this one, byte by byte.
+    pub fn exactly(&mut self, element: &[u8]) -> Result<(), DerError> {
+        if self.element()?.raw == element { Ok(()) } else { Err(DerError::Value) }
+    }
+
     /// A reader over the content of the next element, which must have this tag.
-    pub(crate) fn nested(&mut self, tag: u8) -> Result<Self, DerError> {
+    pub fn nested(&mut self, tag: u8) -> Result<Self, DerError> {
         Ok(Self::new(self.expect(tag)?.content))
     }
 

@@ -4,6 +4,7 @@
 //! meaning, with case and spaces folded, happens for name constraints only.
 
 use crate::{
+    certificate::MAX_CERTIFICATE,
     der::{self, DerError, Element, Reader, tag},
     oid,
 };
@@ -25,7 +26,7 @@ pub struct Attribute<'a> {
 impl DistinguishedName {
     /// Reads a complete DER `Name`.
     pub fn from_der(der: &[u8]) -> Result<Self, DerError> {
-        der::check(der, der.len())?;
+        der::check(der, MAX_CERTIFICATE)?;
         let mut names = Reader::only(der, tag::SEQUENCE)?;
         while !names.is_empty() {
             let mut attributes = names.nested(tag::SET)?;

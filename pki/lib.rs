@@ -79,7 +79,7 @@ mod certificate;
 mod crafted;
 mod crl;
 mod csr;
-mod der;
+pub mod der;
 mod distinguished_name;
 mod extensions;
 mod general_name;

@@ -40,6 +40,7 @@ pub(crate) mod usage {
 pub(crate) mod attribute {
     pub(crate) const COMMON_NAME: &[u8] = &[0x55, 4, 3];
     pub(crate) const SERIAL_NUMBER: &[u8] = &[0x55, 4, 5];
+    pub(crate) const ORGANISATION: &[u8] = &[0x55, 4, 10];
     pub(crate) const EMAIL_ADDRESS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
     /// What people call the others, for display (RFC 4514 §3).
     pub(crate) const NAMES: [(&[u8], &str); 12] = [
@@ -50,7 +51,7 @@ pub(crate) mod attribute {
         (&[0x55, 4, 7], "L"),
         (&[0x55, 4, 8], "ST"),
         (&[0x55, 4, 9], "STREET"),
-        (&[0x55, 4, 10], "O"),
+        (ORGANISATION, "O"),
         (&[0x55, 4, 11], "OU"),
         (EMAIL_ADDRESS, "emailAddress"),
         (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1], "UID"),

@@ -2,8 +2,8 @@
 
 use super::{DerError, Element, MAX_DEPTH, Reader, tag, time};
 
-/// Checks that the bytes are one element in DER and nothing else.
-pub(crate) fn check(bytes: &[u8], max_len: usize) -> Result<(), DerError> {
+/// Checks that the bytes are one element in DER and nothing else, and no more of them than `max_len`.
+pub fn check(bytes: &[u8], max_len: usize) -> Result<(), DerError> {
     if bytes.len() > max_len {
         return Err(DerError::TooLarge);
     }
@@ -153,6 +153,10 @@ mod tests {
             (&[0x30, 0x81, 0x02, 0x05, 0x00], DerError::Length),
             (&[0x30, 0x82, 0x00, 0x80], DerError::Length),
             (&[0x30, 0x84, 0x00, 0x00, 0x00, 0x00], DerError::Length),
+            (&[0x30, 0x84, 0x00, 0xff, 0xff, 0xff], DerError::Length),
+            (&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff], DerError::Truncated),
+            (&[0x30, 0x85, 0x00, 0x00, 0x00, 0x01, 0x00], DerError::Length),
+            (&[0x30, 0xff], DerError::Length),
             (&[0x30, 0x01], DerError::Truncated),
             (&[0x30, 0x81], DerError::Truncated),
             (&[0x30], DerError::Truncated),

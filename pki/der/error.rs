@@ -18,6 +18,9 @@ pub enum DerError {
     /// Another element was expected here, or this one is unknown.
     #[error("an element has an unexpected tag")]
     Tag,
+    /// An element has another value than the only one that it can have here.
+    #[error("an element has an unexpected value")]
+    Value,
     /// A primitive type in constructed form, or the reverse.
     #[error("an element is constructed and should not be, or the reverse")]
     Constructed,

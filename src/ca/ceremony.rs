@@ -17,7 +17,7 @@ use crate::{
 };
 use gatehouse_base::{Fault, Kind};
 use gatehouse_pki::{
-    Builtin, Certificate, CertificateError, CommonName, Facts, Issuer, KeyAlgorithm, KeyId, OrganisationName, Profile, SignedCsr,
+    Builtin, Certificate, CertificateError, CommonName, Csr, Facts, Issuer, KeyAlgorithm, KeyId, OrganisationName, Profile, SignedCsr,
 };
 use gatehouse_store::Batch;
 use gatehouse_types::{OrganisationId, UnixTime};
@@ -229,7 +229,7 @@ impl Authority {
         let hierarchy = self.hierarchy();
         let ca = awaiting(&hierarchy, id)?;
         let signer = self.0.keyring.signer(&ca.key).await.map_err(|error| IssueError::from(StateError::from(error)))?;
-        offline::request(&*signer, &ca.row.organisation, common_name(id).as_str()).map_err(CeremonyError::Request)
+        Csr::write_pem(Some(&ca.row.organisation), common_name(id).as_str(), &*signer).map_err(CeremonyError::Request)
     }
 
     /// Takes the certificate in that an offline root signed: the authority's own first, the root last.

@@ -132,7 +132,7 @@ impl Manifest {
     /// # Errors
     /// The message was altered, or the anchor does not vouch for its signer, or it is no manifest.
     pub fn verify(message: &[u8], anchor: &Certificate, now: UnixTime) -> Result<SignedManifest, ManifestError> {
-        if message.len() as u64 > MAX_MESSAGE {
+        if message.len() > MAX_MESSAGE {
             return Err(ManifestError::Content(format!("it is larger than {MAX_MESSAGE} bytes")));
         }
         let content = signed::verify(message, anchor, now)?;
@@ -299,7 +299,7 @@ impl Books {
         let Some(Sent { manifest, .. }) = self.ledger.sent(customer) else {
             return Err(ManifestError::None { customer: customer.clone() }.into());
         };
-        Ok(files::read(&self.manifest_path(manifest), MAX_MESSAGE)?)
+        Ok(files::read(&self.manifest_path(manifest), MAX_MESSAGE as u64)?)
     }
 
     fn manifest_path(&self, hash: Sha256) -> PathBuf {

@@ -13,10 +13,7 @@
 //! | | [`Factory::merge`] takes the journal in |
 
 use crate::{
-    cms::{
-        der,
-        signed::{self, SignedError},
-    },
+    cms::signed::{self, SignedError},
     custody,
     error::FactoryError,
     files,
@@ -30,7 +27,7 @@ use crate::{
     settings::{LineSettings, Settings},
 };
 use gatehouse_ca::{StretchCost, unlock::Unlock};
-use gatehouse_pki::{Builtin, Certificate, KeyAlgorithm, OrganisationName, Profile, SignatureAlgorithm, Signer, SoftwareKey};
+use gatehouse_pki::{Builtin, Certificate, Csr, KeyAlgorithm, OrganisationName, Profile, SoftwareKey};
 use gatehouse_types::UnixTime;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -141,7 +138,7 @@ impl Factory {
         files::write_new(&folder.join("certificates/device-root.pem"), device_root.pem().as_bytes())?;
         let key = SoftwareKey::generate(KeyAlgorithm::P256)?;
         custody::seal(&key_path(folder, station), &key, unlock, cost, around.random.as_ref())?;
-        files::write_new(&folder.join("station.csr"), request(station, &key)?.as_bytes())?;
+        files::write_new(&folder.join("station.csr"), Csr::write_pem(None, station.as_str(), &key)?.as_bytes())?;
         let mut journal = Journal::create(&folder.join("journal"))?;
         journal.append(&[Record::Opened { form: FORM, manufacturer, station: Some(station.clone()), at: around.clock.now() }])?;
         Ok(())
@@ -398,26 +395,6 @@ fn manufacturer(root: &Certificate) -> Result<OrganisationName, FactoryError> {
     let organisation = root.subject().attributes().find(|attribute| attribute.short_name() == Some("O"));
     let name = organisation.ok_or_else(|| FactoryError::Names("the root does not name its manufacturer".into()))?;
     name.value().parse().map_err(|error: gatehouse_pki::NameError| FactoryError::Names(error.to_string()))
-}
-
-/// A certificate request (RFC 2986) of the station's key, in PEM.
-fn request(station: &StationName, key: &SoftwareKey) -> Result<String, FactoryError> {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    const COMMON_NAME: [u8; 5] = [der::OID, 3, 0x55, 4, 3];
-    const UTF8_STRING: u8 = 0x0c;
-    let name = der::sequence(&[&COMMON_NAME, &der::value(UTF8_STRING, &[station.as_str().as_bytes()])]);
-    let subject = der::sequence(&[&der::value(der::SET, &[&name])]);
-    let info = der::sequence(&[&der::small(0), &subject, key.public_key().spki_der(), &der::value(der::context(0), &[])]);
-    let signature = key.sign(&info)?;
-    let algorithm = SignatureAlgorithm::EcdsaSha256.identifier_der();
-    let request = der::sequence(&[&info, algorithm, &der::value(der::BIT_STRING, &[&[0], &signature])]);
-    let mut pem = String::from("-----BEGIN CERTIFICATE REQUEST-----\n");
-    for line in STANDARD.encode(request).as_bytes().chunks(64) {
-        pem.push_str(&String::from_utf8_lossy(line));
-        pem.push('\n');
-    }
-    pem.push_str("-----END CERTIFICATE REQUEST-----\n");
-    Ok(pem)
 }
 
 /// Whether a folder is a station that waits for its first allotment.

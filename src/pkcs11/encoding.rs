@@ -1,6 +1,6 @@
 //! Between the token's forms of keys and signatures and those of certificates.
 
-use gatehouse_pki::KeyAlgorithm;
+use gatehouse_pki::{KeyAlgorithm, der::write};
 
 /// The DER `SubjectPublicKeyInfo` for CKA_EC_PARAMS and CKA_EC_POINT; none for other curves. Whether the point is one of the curve is for
 /// [`PublicKey`](gatehouse_pki::PublicKey) to say.
@@ -23,17 +23,7 @@ pub(crate) fn curve_parameters(algorithm: KeyAlgorithm) -> Option<&'static [u8]>
 /// The DER `Ecdsa-Sig-Value` (RFC 3279 §2.2.3) of a token's r and s, which stand beside each other in equal lengths.
 pub(crate) fn signature(raw: &[u8]) -> Vec<u8> {
     let (r, s) = raw.split_at(raw.len() / 2);
-    let content = [integer(r), integer(s)].concat();
-    // Two numbers of 384 bits take 102 bytes.
-    [&[0x30, content.len() as u8], content.as_slice()].concat()
-}
-
-/// A positive INTEGER in its shortest form.
-fn integer(magnitude: &[u8]) -> Vec<u8> {
-    let zeros = magnitude.iter().take_while(|byte| **byte == 0).count();
-    let significant = &magnitude[zeros.min(magnitude.len().saturating_sub(1))..];
-    let sign: &[u8] = if significant.first().is_some_and(|byte| *byte >= 0x80) { &[0] } else { &[] };
-    [&[0x02, (sign.len() + significant.len()) as u8], sign, significant].concat()
+    write::sequence(&[&write::unsigned(r), &write::unsigned(s)])
 }
 
 struct Curve {

@@ -5,6 +5,5 @@
 //! [`gatehouse_pki::Signer`], and sealing a hundred thousand keys with one key agreement each would take longer than
 //! making them.
 
-pub(crate) mod der;
 pub(crate) mod sealed;
 pub(crate) mod signed;

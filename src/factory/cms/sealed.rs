@@ -6,7 +6,10 @@
 //! wraps the content key differs too: one key agreement serves hundreds of messages, and what opens one of them
 //! opens no other. `openssl cms -decrypt` opens them all.
 
-use super::der::{self, BIT_STRING, INTEGER, NULL, OCTET_STRING, OID, SET};
+use gatehouse_pki::der::{
+    tag::{NULL, OID, context},
+    write,
+};
 use gatehouse_types::{Random, Secret};
 use openssl::{
     aes::{AesKey, wrap_key},
@@ -83,11 +86,8 @@ impl Recipient {
         let certificate = X509::from_pem(pem).map_err(SealError::NotCertificate)?;
         let identifier = (|| {
             let issuer = certificate.issuer_name().to_der()?;
-            let mut serial = certificate.serial_number().to_bn()?.to_vec();
-            if serial.first().is_none_or(|b| b & 0x80 != 0) {
-                serial.insert(0, 0);
-            }
-            Ok(der::sequence(&[&issuer, &der::value(INTEGER, &[&serial])]))
+            let serial = certificate.serial_number().to_bn()?.to_vec();
+            Ok(write::sequence(&[&issuer, &write::unsigned(&serial)]))
         })();
         let key = certificate.public_key().map_err(|_| SealError::Key)?;
         Ok(Self { identifier: identifier.map_err(SealError::Crypto)?, key: RecipientKey::new(key)? })
@@ -151,19 +151,15 @@ impl Agreed {
         let public = ephemeral.compute_public_key().map_err(|_| SealError::Key)?;
         let peer = UnparsedPublicKey::new(algorithm, point);
         let shared = agreement::agree_ephemeral(ephemeral, &peer, |secret| Secret::new(secret.to_vec())).map_err(|_| SealError::Key)?;
-        let algorithm = der::sequence(&[&ID_EC_PUBLIC_KEY]);
-        let public = der::value(BIT_STRING, &[&[0], public.as_ref()]);
-        Ok(Self { originator: der::value(der::context(0), &[&der::value(der::context(1), &[&algorithm, &public])]), shared })
+        let algorithm = write::sequence(&[&ID_EC_PUBLIC_KEY]);
+        let public = write::bits(public.as_ref());
+        Ok(Self { originator: write::context(0, &[&write::context(1, &[&algorithm, &public])]), shared })
     }
 
     /// ANSI X9.63 with SHA-256 over the shared secret and ECC-CMS-SharedInfo (RFC 5753 §7.2).
     fn wrapping_key(&self, material: &[u8], wrap: &[u8]) -> Secret {
         let bits = (CONTENT_KEY as u32 * 8).to_be_bytes();
-        let info = der::sequence(&[
-            wrap,
-            &der::value(der::context(0), &[&der::value(OCTET_STRING, &[material])]),
-            &der::value(der::context(2), &[&der::value(OCTET_STRING, &[&bits])]),
-        ]);
+        let info = write::sequence(&[wrap, &write::context(0, &[&write::octets(material)]), &write::context(2, &[&write::octets(&bits)])]);
         let mut hash = Context::new(&SHA256);
         hash.update(self.shared.expose());
         hash.update(&1u32.to_be_bytes());
@@ -189,11 +185,11 @@ impl Session<'_> {
         let mac = cipher
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut text)
             .expect("a key is far shorter than what GCM seals");
-        let algorithm = der::sequence(&[&ID_AES256_GCM, &der::sequence(&[&der::value(OCTET_STRING, &[&nonce]), &der::small(MAC as u8)])]);
-        let content = der::sequence(&[&ID_DATA, &algorithm, &der::value(der::context_primitive(0), &[&text])]);
-        let recipients = der::value(SET, &[&self.recipient_info(&content_key, random)?]);
-        let message = der::sequence(&[&der::small(0), &recipients, &content, &der::value(OCTET_STRING, &[mac.as_ref()])]);
-        Ok(der::sequence(&[&ID_AUTH_ENVELOPED_DATA, &der::value(der::context(0), &[&message])]))
+        let algorithm = write::sequence(&[&ID_AES256_GCM, &write::sequence(&[&write::octets(&nonce), &write::small(MAC as u8)])]);
+        let content = write::sequence(&[&ID_DATA, &algorithm, &write::element(context(0), &[&text])]);
+        let recipients = write::set(&[&self.recipient_info(&content_key, random)?]);
+        let message = write::sequence(&[&write::small(0), &recipients, &content, &write::octets(mac.as_ref())]);
+        Ok(write::sequence(&[&ID_AUTH_ENVELOPED_DATA, &write::context(0, &[&message])]))
     }
 
     fn recipient_info(&self, content_key: &Secret, random: &dyn Random) -> Result<Vec<u8>, SealError> {
@@ -208,20 +204,20 @@ impl Session<'_> {
     fn agreement(&self, agreed: &Agreed, content_key: &Secret, random: &dyn Random) -> Result<Vec<u8>, SealError> {
         let mut material = [0; USER_KEYING_MATERIAL];
         random.fill(&mut material);
-        let wrap = der::sequence(&[&ID_AES256_WRAP]);
+        let wrap = write::sequence(&[&ID_AES256_WRAP]);
         let key = agreed.wrapping_key(&material, &wrap);
         let key = AesKey::new_encrypt(key.expose()).map_err(|_| SealError::Key)?;
         let mut wrapped = [0; CONTENT_KEY + 8];
         wrap_key(&key, None, &mut wrapped, content_key.expose()).map_err(|_| SealError::Key)?;
-        let encrypted = der::sequence(&[&self.recipient.identifier, &der::value(OCTET_STRING, &[&wrapped])]);
+        let encrypted = write::sequence(&[&self.recipient.identifier, &write::octets(&wrapped)]);
         let parts: [&[u8]; 5] = [
-            &der::small(3),
+            &write::small(3),
             &agreed.originator,
-            &der::value(der::context(1), &[&der::value(OCTET_STRING, &[&material])]),
-            &der::sequence(&[&ID_ECDH_SHA256, &wrap]),
-            &der::sequence(&[&encrypted]),
+            &write::context(1, &[&write::octets(&material)]),
+            &write::sequence(&[&ID_ECDH_SHA256, &wrap]),
+            &write::sequence(&[&encrypted]),
         ];
-        Ok(der::value(der::context(1), &parts))
+        Ok(write::context(1, &parts))
     }
 
     /// KeyTransRecipientInfo (RFC 5652 §6.2.1) with OAEP over SHA-256.
@@ -233,11 +229,11 @@ impl Session<'_> {
         let mut encrypted = vec![0; encrypter.encrypt_len(content_key.expose())?];
         let length = encrypter.encrypt(content_key.expose(), &mut encrypted)?;
         encrypted.truncate(length);
-        let hash = der::sequence(&[&ID_SHA256, &[NULL, 0]]);
-        let mask = der::sequence(&[&ID_MGF1, &hash]);
-        let parameters = der::sequence(&[&der::value(der::context(0), &[&hash]), &der::value(der::context(1), &[&mask])]);
-        let algorithm = der::sequence(&[&ID_RSAES_OAEP, &parameters]);
-        Ok(der::sequence(&[&der::small(0), &self.recipient.identifier, &algorithm, &der::value(OCTET_STRING, &[&encrypted])]))
+        let hash = write::sequence(&[&ID_SHA256, &[NULL, 0]]);
+        let mask = write::sequence(&[&ID_MGF1, &hash]);
+        let parameters = write::sequence(&[&write::context(0, &[&hash]), &write::context(1, &[&mask])]);
+        let algorithm = write::sequence(&[&ID_RSAES_OAEP, &parameters]);
+        Ok(write::sequence(&[&write::small(0), &self.recipient.identifier, &algorithm, &write::octets(&encrypted)]))
     }
 }
 
@@ -267,6 +263,10 @@ impl RecipientPrivateKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gatehouse_pki::der::{
+        Reader,
+        tag::{INTEGER, SEQUENCE, SET, context_constructed},
+    };
     use openssl::{
         asn1::Asn1Time,
         ec::EcGroup,
@@ -357,14 +357,14 @@ mod tests {
         let recipient = Recipient::from_pem(&certificate(&key)).expect("recipient");
         let session = recipient.session().expect("session");
         let wrapped = |message: &[u8]| {
-            let mut reader = der::Reader::new(message).enter(der::SEQUENCE).expect("content info");
-            reader.whole(OID).expect("type");
-            let mut message = reader.enter(der::context(0)).expect("message").enter(der::SEQUENCE).expect("message");
-            message.whole(INTEGER).expect("version");
-            let mut info = message.enter(SET).expect("recipients").enter(der::context(1)).expect("agreement");
-            info.whole(INTEGER).expect("version");
-            let originator = info.whole(der::context(0)).expect("originator").to_vec();
-            (originator, info.whole(der::context(1)).expect("material").to_vec())
+            let mut reader = Reader::only(message, SEQUENCE).expect("content info");
+            reader.expect(OID).expect("type");
+            let mut message = reader.nested(context_constructed(0)).expect("message").nested(SEQUENCE).expect("message");
+            message.expect(INTEGER).expect("version");
+            let mut info = message.nested(SET).expect("recipients").nested(context_constructed(1)).expect("agreement");
+            info.expect(INTEGER).expect("version");
+            let originator = info.expect(context_constructed(0)).expect("originator").raw.to_vec();
+            (originator, info.expect(context_constructed(1)).expect("material").raw.to_vec())
         };
         let secret = Secret::new(b"key".to_vec());
         let (a, b) = (session.seal(&secret, &System).expect("sealed"), session.seal(&secret, &System).expect("sealed"));

@@ -4,13 +4,19 @@
 //! named by issuer and serial number, whose certificate is inside; SHA-256; ECDSA; signed attributes with exactly one
 //! content type and one message digest.
 
-use super::der::{self, NotDer, OCTET_STRING, OID, Reader, SEQUENCE, SET};
-use gatehouse_pki::{Anchors, Certificate, Policy, Purpose, Rejection, SignatureAlgorithm, Signer, SignerError};
+use gatehouse_pki::{
+    Anchors, Certificate, Policy, Purpose, Rejection, SignatureAlgorithm, Signer, SignerError,
+    der::{
+        self, DerError, Reader,
+        tag::{INTEGER, NULL, OCTET_STRING, OID, SEQUENCE, SET, context_constructed},
+        write,
+    },
+};
 use gatehouse_types::UnixTime;
 use ring::digest::{SHA256, digest};
 
 /// The largest message that is read: a manifest of a million devices has about 300 MB, and is sent in parts.
-pub(crate) const MAX_MESSAGE: u64 = 64 * 1024 * 1024;
+pub(crate) const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 
 /// Most certificates in a message.
 const MAX_CERTIFICATES: usize = 4;
@@ -21,9 +27,6 @@ const ID_SHA256: [u8; 11] = [OID, 9, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0
 const ID_CONTENT_TYPE: [u8; 11] = [OID, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x03];
 const ID_MESSAGE_DIGEST: [u8; 11] = [OID, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x04];
 const ID_SIGNING_TIME: [u8; 11] = [OID, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x05];
-
-const GENERALIZED_TIME: u8 = 0x18;
-const UTC_TIME: u8 = 0x17;
 
 /// Why a signed message is refused.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +54,8 @@ pub enum SignedError {
     Algorithm,
 }
 
-impl From<NotDer> for SignedError {
-    fn from(_: NotDer) -> Self {
+impl From<DerError> for SignedError {
+    fn from(_: DerError) -> Self {
         Self::Form
     }
 }
@@ -62,48 +65,35 @@ pub(crate) fn sign(content: &[u8], certificate: &Certificate, key: &dyn Signer, 
     if key.signature_algorithm() != SignatureAlgorithm::EcdsaSha256 {
         return Err(SignedError::Algorithm);
     }
-    let algorithm = der::sequence(&[&ID_SHA256]);
+    let algorithm = write::sequence(&[&ID_SHA256]);
     let digest = digest(&SHA256, content);
-    let attribute = |kind: &[u8], value: &[u8]| der::sequence(&[kind, &der::value(SET, &[value])]);
+    let attribute = |kind: &[u8], value: &[u8]| write::sequence(&[kind, &write::set(&[value])]);
     let mut attributes = [
         attribute(&ID_CONTENT_TYPE, &ID_DATA),
-        attribute(&ID_MESSAGE_DIGEST, &der::value(OCTET_STRING, &[digest.as_ref()])),
-        attribute(&ID_SIGNING_TIME, &signing_time(at)),
+        attribute(&ID_MESSAGE_DIGEST, &write::octets(digest.as_ref())),
+        attribute(&ID_SIGNING_TIME, &write::time(at)),
     ];
     // X.690 §11.6: the members of a SET OF stand in the order of their encodings.
     attributes.sort();
     let attributes: Vec<&[u8]> = attributes.iter().map(Vec::as_slice).collect();
-    let signature = key.sign(&der::value(SET, &attributes))?;
-    let serial = der::value(der::INTEGER, &[&certificate.serial().to_integer()]);
-    let signer = der::sequence(&[
-        &der::small(1),
-        &der::sequence(&[certificate.issuer().der(), &serial]),
+    let signature = key.sign(&write::set(&attributes))?;
+    let serial = write::element(INTEGER, &[&certificate.serial().to_integer()]);
+    let signer = write::sequence(&[
+        &write::small(1),
+        &write::sequence(&[certificate.issuer().der(), &serial]),
         &algorithm,
-        &der::value(der::context(0), &attributes),
+        &write::context(0, &attributes),
         SignatureAlgorithm::EcdsaSha256.identifier_der(),
-        &der::value(OCTET_STRING, &[&signature]),
+        &write::octets(&signature),
     ]);
-    let signed = der::sequence(&[
-        &der::small(1),
-        &der::value(SET, &[&algorithm]),
-        &der::sequence(&[&ID_DATA, &der::value(der::context(0), &[&der::value(OCTET_STRING, &[content])])]),
-        &der::value(der::context(0), &[certificate.der()]),
-        &der::value(SET, &[&signer]),
+    let signed = write::sequence(&[
+        &write::small(1),
+        &write::set(&[&algorithm]),
+        &write::sequence(&[&ID_DATA, &write::context(0, &[&write::octets(content)])]),
+        &write::context(0, &[certificate.der()]),
+        &write::set(&[&signer]),
     ]);
-    Ok(der::sequence(&[&ID_SIGNED_DATA, &der::value(der::context(0), &[&signed])]))
-}
-
-fn signing_time(at: UnixTime) -> Vec<u8> {
-    let time = at.to_date_time();
-    let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
-    let rest = format!("{month:02}{day:02}{:02}{:02}{:02}Z", time.hour(), time.minute(), time.second());
-    // RFC 5652 §11.3: UTCTime up to the year 2049.
-    let (tag, text) = if (1950..2050).contains(&year) {
-        (UTC_TIME, format!("{:02}{rest}", year % 100))
-    } else {
-        (GENERALIZED_TIME, format!("{year:04}{rest}"))
-    };
-    der::value(tag, &[text.as_bytes()])
+    Ok(write::sequence(&[&ID_SIGNED_DATA, &write::context(0, &[&signed])]))
 }
 
 /// The content of a message whose signature is good and whose signer the anchor vouches for.
@@ -111,15 +101,15 @@ pub(crate) fn verify<'a>(message: &'a [u8], anchor: &Certificate, now: UnixTime)
     let Parts { content, certificates, signer } = parts(message)?;
     let certificates = certificates.into_iter().map(Certificate::from_der).collect::<Result<Vec<_>, _>>().map_err(|_| SignedError::Form)?;
     let mut signer = Reader::new(signer);
-    signer.expect(&der::small(1))?;
-    let mut identifier = signer.enter(SEQUENCE)?;
-    let (issuer, serial) = (identifier.whole(SEQUENCE)?, identifier.take(der::INTEGER)?);
-    identifier.end()?;
+    signer.exactly(&write::small(1))?;
+    let mut identifier = signer.nested(SEQUENCE)?;
+    let (issuer, serial) = (identifier.expect(SEQUENCE)?.raw, identifier.expect(INTEGER)?.content);
+    identifier.finish()?;
     digest_algorithm(&mut signer)?;
-    let attributes = signer.take(der::context(0))?;
-    signer.expect(SignatureAlgorithm::EcdsaSha256.identifier_der())?;
-    let signature = signer.take(OCTET_STRING)?;
-    signer.end()?;
+    let attributes = signer.expect(context_constructed(0))?.content;
+    signer.exactly(SignatureAlgorithm::EcdsaSha256.identifier_der())?;
+    let signature = signer.expect(OCTET_STRING)?.content;
+    signer.finish()?;
 
     let is_signer = |c: &&Certificate| c.issuer().der() == issuer && c.serial().to_integer() == serial;
     let certificate = certificates.iter().find(is_signer).ok_or(SignedError::Form)?;
@@ -127,7 +117,7 @@ pub(crate) fn verify<'a>(message: &'a [u8], anchor: &Certificate, now: UnixTime)
         return Err(SignedError::Digest);
     }
     // RFC 5652 §5.4: what is signed has the tag of a SET OF, not the tag that stands in the message.
-    let signed = der::value(SET, &[attributes]);
+    let signed = write::set(&[attributes]);
     let key = certificate.public_key();
     key.verify(SignatureAlgorithm::EcdsaSha256, &signed, signature).map_err(|_| SignedError::Signature)?;
 
@@ -144,72 +134,90 @@ struct Parts<'a> {
     signer: &'a [u8],
 }
 
-fn parts(message: &[u8]) -> Result<Parts<'_>, NotDer> {
-    let mut outside = Reader::new(message);
-    let mut info = outside.enter(SEQUENCE)?;
-    outside.end()?;
-    info.expect(&ID_SIGNED_DATA)?;
-    let mut wrapped = info.enter(der::context(0))?;
-    info.end()?;
-    let mut signed = wrapped.enter(SEQUENCE)?;
-    wrapped.end()?;
-    signed.expect(&der::small(1))?;
-    let mut digests = signed.enter(SET)?;
+fn parts(message: &[u8]) -> Result<Parts<'_>, SignedError> {
+    der::check(message, MAX_MESSAGE)?;
+    let mut info = Reader::only(message, SEQUENCE)?;
+    info.exactly(&ID_SIGNED_DATA)?;
+    let mut wrapped = info.nested(context_constructed(0))?;
+    info.finish()?;
+    let mut signed = wrapped.nested(SEQUENCE)?;
+    wrapped.finish()?;
+    signed.exactly(&write::small(1))?;
+    let mut digests = signed.nested(SET)?;
     digest_algorithm(&mut digests)?;
-    digests.end()?;
-    let mut encapsulated = signed.enter(SEQUENCE)?;
-    encapsulated.expect(&ID_DATA)?;
-    let mut content = encapsulated.enter(der::context(0))?;
-    encapsulated.end()?;
-    let octets = content.take(OCTET_STRING)?;
-    content.end()?;
-    let mut set = signed.enter(der::context(0))?;
+    digests.finish()?;
+    let mut encapsulated = signed.nested(SEQUENCE)?;
+    encapsulated.exactly(&ID_DATA)?;
+    let mut content = encapsulated.nested(context_constructed(0))?;
+    encapsulated.finish()?;
+    let octets = content.expect(OCTET_STRING)?.content;
+    content.finish()?;
+    let mut set = signed.nested(context_constructed(0))?;
     let mut certificates = Vec::new();
     while !set.is_empty() {
-        certificates.push(set.whole(SEQUENCE)?);
+        certificates.push(set.expect(SEQUENCE)?.raw);
         if certificates.len() > MAX_CERTIFICATES {
-            return Err(NotDer);
+            return Err(SignedError::Form);
         }
     }
-    let mut signers = signed.enter(SET)?;
-    signed.end()?;
-    let signer = signers.take(SEQUENCE)?;
-    signers.end()?;
+    let mut signers = signed.nested(SET)?;
+    signed.finish()?;
+    let signer = signers.expect(SEQUENCE)?.content;
+    signers.finish()?;
     Ok(Parts { content: octets, certificates, signer })
 }
 
 /// SHA-256, with or without the NULL that some write after it.
-fn digest_algorithm(reader: &mut Reader<'_>) -> Result<(), NotDer> {
-    let mut algorithm = reader.enter(SEQUENCE)?;
-    algorithm.expect(&ID_SHA256)?;
+fn digest_algorithm(reader: &mut Reader<'_>) -> Result<(), SignedError> {
+    let mut algorithm = reader.nested(SEQUENCE)?;
+    algorithm.exactly(&ID_SHA256)?;
     if !algorithm.is_empty() {
-        algorithm.expect(&[der::NULL, 0])?;
+        algorithm.exactly(&[NULL, 0])?;
     }
-    algorithm.end()
+    Ok(algorithm.finish()?)
 }
 
 /// The message digest among the signed attributes. Other attributes say nothing that is used here.
-fn message_digest(attributes: &[u8]) -> Result<&[u8], NotDer> {
+fn message_digest(attributes: &[u8]) -> Result<&[u8], SignedError> {
     let mut attributes = Reader::new(attributes);
     let (mut kind_seen, mut found) = (false, None);
     while !attributes.is_empty() {
-        let mut attribute = attributes.enter(SEQUENCE)?;
-        let kind = attribute.whole(OID)?;
-        let mut values = attribute.enter(SET)?;
-        attribute.end()?;
+        let mut attribute = attributes.nested(SEQUENCE)?;
+        let kind = attribute.expect(OID)?.raw;
+        let mut values = attribute.nested(SET)?;
+        attribute.finish()?;
         if kind == ID_CONTENT_TYPE {
-            values.expect(&ID_DATA)?;
-            values.end()?;
+            values.exactly(&ID_DATA)?;
+            values.finish()?;
             if std::mem::replace(&mut kind_seen, true) {
-                return Err(NotDer);
+                return Err(SignedError::Form);
             }
         } else if kind == ID_MESSAGE_DIGEST {
-            let digest = values.take(OCTET_STRING)?;
-            values.end()?;
+            let digest = values.expect(OCTET_STRING)?.content;
+            values.finish()?;
             if found.replace(digest).is_some() {
-                return Err(NotDer);
+                return Err(SignedError::Form);
             }
         }
     }
-    if kind_seen { found.ok_or(NotDer) } else { Err(NotDer) }
+    if kind_seen { found.ok_or(SignedError::Form) } else { Err(SignedError::Form) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_der_to_its_last_element() {
+        let message = |signer: &[u8]| {
+            let digests = write::set(&[&write::sequence(&[&ID_SHA256])]);
+            let content = write::sequence(&[&ID_DATA, &write::context(0, &[&write::octets(b"content")])]);
+            let signers = write::set(&[&write::sequence(&[signer])]);
+            let signed = write::sequence(&[&write::small(1), &digests, &content, &write::context(0, &[]), &signers]);
+            write::sequence(&[&ID_SIGNED_DATA, &write::context(0, &[&signed])])
+        };
+        let (yes, perhaps) = ([0x01, 0x01, 0xff], [0x01, 0x01, 0x01]);
+        assert!(matches!(parts(&message(&yes)), Ok(Parts { content: b"content", signer, .. }) if signer == yes));
+        assert!(matches!(parts(&message(&perhaps)), Err(SignedError::Form)));
+    }
 }
