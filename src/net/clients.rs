@@ -32,6 +32,19 @@ pub trait ClientJudge: Send + Sync + fmt::Debug {
     fn judge(&self, presented: &[&[u8]], now: UnixTime) -> Result<VerifiedChain, Rejection>;
 }
 
+/// A judge with the clock by which it judges.
+#[derive(Clone, Debug)]
+pub(crate) struct Clients {
+    pub(crate) judge: Arc<dyn ClientJudge>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Clients {
+    pub(crate) fn judge(&self, presented: &[&[u8]]) -> Result<VerifiedChain, Rejection> {
+        self.judge.judge(presented, self.clock.now())
+    }
+}
+
 /// Clients whose chains lead to an anchor in a file and are not on a revocation list in other files.
 #[derive(Debug)]
 pub struct FileClients {
@@ -95,14 +108,13 @@ fn judged(paths: &[PathBuf]) -> Result<Judged, CredentialsError> {
 /// Stands between rustls and the judge for one connection, and keeps what the judge found.
 #[derive(Debug)]
 pub(crate) struct Verifier {
-    judge: Arc<dyn ClientJudge>,
-    clock: Arc<dyn Clock>,
+    clients: Clients,
     found: OnceLock<Arc<VerifiedChain>>,
 }
 
 impl Verifier {
-    pub(crate) fn new(judge: Arc<dyn ClientJudge>, clock: Arc<dyn Clock>) -> Self {
-        Self { judge, clock, found: OnceLock::new() }
+    pub(crate) fn new(clients: Clients) -> Self {
+        Self { clients, found: OnceLock::new() }
     }
 
     /// The chain of the connection's peer, once the handshake has come that far.
@@ -132,7 +144,7 @@ impl ClientCertVerifier for Verifier {
         _now: rustls::pki_types::UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let presented: Vec<&[u8]> = std::iter::once(end_entity).chain(intermediates).map(AsRef::as_ref).collect();
-        let chain = self.judge.judge(&presented, self.clock.now()).map_err(refusal)?;
+        let chain = self.clients.judge(&presented).map_err(refusal)?;
         // One handshake presents one chain; a second would be a second connection's.
         self.found.set(Arc::new(chain)).map_err(|_| Error::General("a second certificate in one handshake".to_owned()))?;
         Ok(ClientCertVerified::assertion())

@@ -1,6 +1,6 @@
 //! The one accept loop.
 
-use crate::{CertificateSource, Gate, Peer, Shutdown, Stream, Tls, gate::Admission, metrics, tls::HandshakeError};
+use crate::{CertificateSource, Gate, Peer, Shutdown, Stream, Tls, gate::Admission, metrics, socket::Socket, tls::HandshakeError};
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -183,9 +183,10 @@ impl<S: Service> Door<S> {
         if tcp.set_nodelay(true).is_err() {
             return;
         }
+        let socket = Socket::new(tcp);
         let (stream, peer) = match &self.tls {
-            None => (Stream::plain(tcp), Peer::unproven(address)),
-            Some(tls) => match self.handshake(tls, tcp, address).await {
+            None => (Stream::plain(socket), Peer::unproven(address)),
+            Some(tls) => match self.handshake(tls, socket, address).await {
                 Ok(secured) => secured,
                 Err(error) => {
                     ::metrics::counter!(metrics::HANDSHAKE_FAILURES, "listener" => Arc::clone(&self.name), "reason" => error.label())
@@ -198,10 +199,11 @@ impl<S: Service> Door<S> {
         Arc::clone(&self.service).serve(Connection { stream, peer, shutdown: self.shutdown.clone() }).await;
     }
 
-    async fn handshake(&self, tls: &Tls, tcp: TcpStream, address: SocketAddr) -> Result<(Stream, Peer), HandshakeError> {
+    async fn handshake(&self, tls: &Tls, socket: Socket, address: SocketAddr) -> Result<(Stream, Peer), HandshakeError> {
         let start = Instant::now();
         let deadline = start + self.gate.handshake_timeout();
-        let secured = timeout_at(deadline, tls.accept(tcp, address, &self.gate)).await.map_err(|_| HandshakeError::Timeout)??;
+        let secured =
+            timeout_at(deadline, tls.accept(socket, address, &self.gate, &self.name)).await.map_err(|_| HandshakeError::Timeout)??;
         ::metrics::histogram!(metrics::HANDSHAKE_SECONDS, "listener" => Arc::clone(&self.name)).record(start.elapsed());
         Ok(secured)
     }

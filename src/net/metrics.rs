@@ -8,6 +8,7 @@ pub(crate) const REFUSED: &str = "gatehouse_net_refused_total";
 pub(crate) const HANDSHAKES: &str = "gatehouse_net_handshakes_in_progress";
 pub(crate) const HANDSHAKE_SECONDS: &str = "gatehouse_net_handshake_seconds";
 pub(crate) const HANDSHAKE_FAILURES: &str = "gatehouse_net_handshake_failures_total";
+pub(crate) const SERVED: &str = "gatehouse_net_tls_connections_total";
 pub(crate) const RELOADS: &str = "gatehouse_net_certificate_reloads_total";
 
 /// Every metric of this crate.
@@ -36,7 +37,13 @@ pub const METRICS: &[Metric] = &[
         name: HANDSHAKE_FAILURES,
         kind: MetricKind::Counter,
         labels: &["listener", "reason"],
-        help: "TLS handshakes that failed: `timeout`, `certificate` (the client's was refused), `protocol` or `io`.",
+        help: "TLS handshakes that failed: `timeout`, `certificate` (the client's was refused), `presented` (we have no certificate that this peer could take), `protocol` or `io`.",
+    },
+    Metric {
+        name: SERVED,
+        kind: MetricKind::Counter,
+        labels: &["listener", "engine"],
+        help: "TLS handshakes that succeeded, and whether `rustls` or, on device ports, `openssl` serves the connection.",
     },
     Metric {
         name: RELOADS,

@@ -1,5 +1,6 @@
 //! Who is at the other end of a connection.
 
+use crate::Engine;
 use gatehouse_pki::VerifiedChain;
 use std::{net::SocketAddr, sync::Arc};
 
@@ -7,6 +8,7 @@ use std::{net::SocketAddr, sync::Arc};
 #[derive(Clone, Debug)]
 pub struct Peer {
     address: SocketAddr,
+    engine: Option<Engine>,
     alpn: Option<Vec<u8>>,
     chain: Option<Arc<VerifiedChain>>,
 }
@@ -14,7 +16,12 @@ pub struct Peer {
 impl Peer {
     /// A peer that has shown nothing but its address.
     pub(crate) fn unproven(address: SocketAddr) -> Self {
-        Self { address, alpn: None, chain: None }
+        Self { address, engine: None, alpn: None, chain: None }
+    }
+
+    pub(crate) fn served_by(mut self, engine: Engine) -> Self {
+        self.engine = Some(engine);
+        self
     }
 
     pub(crate) fn speaking(mut self, alpn: Option<&[u8]>) -> Self {
@@ -30,6 +37,11 @@ impl Peer {
     /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Which TLS engine carries the connection, if it is encrypted.
+    pub fn engine(&self) -> Option<Engine> {
+        self.engine
     }
 
     /// The protocol that both ends agreed on in the handshake (RFC 7301).

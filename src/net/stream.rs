@@ -1,5 +1,6 @@
 //! A connection's bytes, encrypted or not.
 
+use crate::socket::Socket;
 use std::{
     io,
     pin::Pin,
@@ -8,10 +9,13 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::TcpStream,
     time::timeout,
 };
-use tokio_rustls::server::TlsStream;
+use tokio_openssl::SslStream;
+use tokio_rustls::TlsStream;
+
+/// The most plaintext of one TLS record. Devices have buffers of this size, and no larger ones.
+pub const MAX_RECORD: usize = 8192;
 
 /// The most that is thrown away for a peer's sake. More than sockets hold on the way means that it does not listen.
 const LINGER_BYTES: u64 = 4 << 20;
@@ -22,17 +26,36 @@ pub struct Stream(Inner);
 
 #[derive(Debug)]
 enum Inner {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Rustls(Box<TlsStream<Socket>>),
+    OpenSsl(Box<SslStream<Socket>>),
 }
 
 impl Stream {
-    pub(crate) fn plain(tcp: TcpStream) -> Self {
-        Self(Inner::Plain(tcp))
+    pub(crate) fn plain(socket: Socket) -> Self {
+        Self(Inner::Plain(socket))
     }
 
-    pub(crate) fn tls(tls: TlsStream<TcpStream>) -> Self {
-        Self(Inner::Tls(Box::new(tls)))
+    pub(crate) fn rustls(tls: impl Into<TlsStream<Socket>>) -> Self {
+        Self(Inner::Rustls(Box::new(tls.into())))
+    }
+
+    pub(crate) fn openssl(tls: Box<SslStream<Socket>>) -> Self {
+        Self(Inner::OpenSsl(tls))
+    }
+
+    /// Writes one message in records of its own: no record has the end of one message and the beginning of another.
+    ///
+    /// Constrained OCF devices read one message from a record and believe the rest to be the next, which never comes. A
+    /// message of up to [`MAX_RECORD`] bytes is one record, a longer one several. Whoever writes to a device writes all of
+    /// its messages so; over a stream that is not encrypted there are no records, and nothing is lost.
+    ///
+    /// # Errors
+    /// The connection is lost. When the future is dropped before it is done, half a message may have been written.
+    pub async fn write_message(&mut self, message: &[u8]) -> io::Result<()> {
+        // Both engines make a record of each write and begin a new one with the next.
+        self.write_all(message).await?;
+        self.flush().await
     }
 
     /// Closes the connection so that the peer gets what was written. A socket that is closed while the peer still sends
@@ -42,11 +65,12 @@ impl Stream {
         let throw_away = async {
             self.shutdown().await?;
             // Nobody wants to know what it was: it needs no decryption.
-            let tcp = match self.0 {
-                Inner::Plain(tcp) => tcp,
-                Inner::Tls(tls) => tls.into_inner().0,
+            let socket = match &mut self.0 {
+                Inner::Plain(socket) => socket,
+                Inner::Rustls(tls) => tls.get_mut().0,
+                Inner::OpenSsl(tls) => tls.get_mut(),
             };
-            tokio::io::copy(&mut tcp.take(LINGER_BYTES), &mut tokio::io::sink()).await
+            tokio::io::copy(&mut socket.take(LINGER_BYTES), &mut tokio::io::sink()).await
         };
         // A peer that is gone already, or takes too long, has had its chance.
         let _ = timeout(limit, throw_away).await;
@@ -54,15 +78,16 @@ impl Stream {
 
     /// Whether the bytes are encrypted on their way.
     pub fn is_encrypted(&self) -> bool {
-        matches!(self.0, Inner::Tls(_))
+        !matches!(self.0, Inner::Plain(_))
     }
 }
 
 macro_rules! inner {
     ($self:ident, $method:ident $(, $argument:expr)*) => {
         match &mut $self.get_mut().0 {
-            Inner::Plain(tcp) => Pin::new(tcp).$method($($argument),*),
-            Inner::Tls(tls) => Pin::new(tls.as_mut()).$method($($argument),*),
+            Inner::Plain(socket) => Pin::new(socket).$method($($argument),*),
+            Inner::Rustls(tls) => Pin::new(tls.as_mut()).$method($($argument),*),
+            Inner::OpenSsl(tls) => Pin::new(tls.as_mut()).$method($($argument),*),
         }
     };
 }
@@ -84,8 +109,9 @@ impl AsyncWrite for Stream {
 
     fn is_write_vectored(&self) -> bool {
         match &self.0 {
-            Inner::Plain(tcp) => tcp.is_write_vectored(),
-            Inner::Tls(tls) => tls.is_write_vectored(),
+            Inner::Plain(socket) => socket.is_write_vectored(),
+            Inner::Rustls(tls) => tls.is_write_vectored(),
+            Inner::OpenSsl(tls) => tls.is_write_vectored(),
         }
     }
 

@@ -1,0 +1,613 @@
+//! What OpenSSL offers in C and the `openssl` crate does not bind. The only file of the workspace's servers that says `unsafe`.
+//!
+//! [`context`](super::context) calls it, and so does DTLS. It has two parts. The first replaces OpenSSL's own judgement of a peer's chain by a
+//! function of ours. The second lets OpenSSL sign with a key that it never sees: a provider (OpenSSL 3's way of bringing an
+//! implementation along) whose keys are a public point and a Rust function, so that keys in custody and in tokens serve here as they
+//! do under rustls. The provider lives in a library context of its own, where nobody else looks for algorithms.
+//!
+//! No panic crosses into C, and every failed call leaves OpenSSL's queue of errors empty: what stays in it would be reported by the next
+//! connection on the same thread. Nothing here decides anything.
+#![allow(unsafe_code, reason = "these are calls into C, and the functions that C calls back; each says what it relies on")]
+
+use foreign_types::{ForeignType, ForeignTypeRef};
+use openssl::{
+    error::ErrorStack,
+    pkey::{PKey, Private},
+    ssl::{SslContextBuilder, SslRef},
+    x509::X509Ref,
+};
+use openssl_sys::{
+    EVP_PKEY, EVP_PKEY_CTX_free, EVP_PKEY_CTX_new_from_name, EVP_PKEY_fromdata, EVP_PKEY_fromdata_init, OSSL_LIB_CTX, OSSL_LIB_CTX_new,
+    OSSL_PARAM, OSSL_PARAM_construct_end, OSSL_PARAM_construct_octet_string, OSSL_PARAM_get_octet_string_ptr,
+    OSSL_PARAM_get_utf8_string_ptr, OSSL_PARAM_locate, OSSL_PARAM_locate_const, OSSL_PROVIDER, OSSL_PROVIDER_load, SSL, SSL_CTX, X509,
+    X509_STORE_CTX, X509_STORE_CTX_get_ex_data, X509_STORE_CTX_set_error, stack_st_X509,
+};
+use std::{
+    ffi::{CStr, c_char, c_int, c_long, c_uchar, c_void},
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
+    sync::{Arc, OnceLock},
+};
+
+unsafe extern "C" {
+    fn SSL_CTX_set_cert_verify_callback(context: *mut SSL_CTX, callback: Option<VerifyCallback>, argument: *mut c_void);
+    fn X509_STORE_CTX_get0_untrusted(store: *const X509_STORE_CTX) -> *mut stack_st_X509;
+    fn OPENSSL_sk_num(stack: *const c_void) -> c_int;
+    fn OPENSSL_sk_value(stack: *const c_void, at: c_int) -> *mut c_void;
+    fn SSL_CTX_ctrl(context: *mut SSL_CTX, command: c_int, number: c_long, pointer: *mut c_void) -> c_long;
+    fn OSSL_PROVIDER_add_builtin(library: *mut OSSL_LIB_CTX, name: *const c_char, init: ProviderInit) -> c_int;
+    fn OSSL_PARAM_construct_utf8_string(key: *const c_char, buffer: *mut c_char, size: usize) -> OSSL_PARAM;
+    fn OSSL_PARAM_set_int(param: *mut OSSL_PARAM, value: c_int) -> c_int;
+    fn OSSL_PARAM_set_utf8_string(param: *mut OSSL_PARAM, value: *const c_char) -> c_int;
+}
+
+/// `SSL_CTRL_SET_CLIENT_SIGALGS_LIST` of `openssl/ssl.h`.
+const SET_CLIENT_SIGNATURE_ALGORITHMS: c_int = 102;
+/// `SSL_CTRL_SET_MAX_SEND_FRAGMENT`.
+const SET_MAX_SEND_FRAGMENT: c_int = 52;
+/// `SSL_CTRL_SET_MAX_CERT_LIST`.
+const SET_MAX_CERT_LIST: c_int = 51;
+
+/// Leaves the queue of this thread's errors empty.
+pub(crate) fn forget_errors() {
+    drop(ErrorStack::get());
+}
+
+/// Which signatures a server accepts of clients. What it makes itself is another list (`set_sigalgs_list`).
+pub(crate) fn set_client_signature_algorithms(builder: &mut SslContextBuilder, list: &CStr) -> Result<(), ErrorStack> {
+    // SAFETY: the pointer is that of a live context, and OpenSSL copies the list.
+    let done = unsafe { SSL_CTX_ctrl(builder.as_ptr(), SET_CLIENT_SIGNATURE_ALGORITHMS, 0, list.as_ptr().cast_mut().cast()) };
+    if done == 1 { Ok(()) } else { Err(ErrorStack::get()) }
+}
+
+/// The most plaintext of one record.
+pub(crate) fn set_max_record(builder: &mut SslContextBuilder, size: usize) -> Result<(), ErrorStack> {
+    // SAFETY: the pointer is that of a live context.
+    let done = unsafe { SSL_CTX_ctrl(builder.as_ptr(), SET_MAX_SEND_FRAGMENT, long(size), ptr::null_mut()) };
+    if done == 1 { Ok(()) } else { Err(ErrorStack::get()) }
+}
+
+/// The longest handshake message with a chain that is read.
+pub(crate) fn set_max_chain(builder: &mut SslContextBuilder, size: usize) {
+    // SAFETY: the pointer is that of a live context. The answer is the previous value.
+    unsafe { SSL_CTX_ctrl(builder.as_ptr(), SET_MAX_CERT_LIST, long(size), ptr::null_mut()) };
+}
+
+fn long(size: usize) -> c_long {
+    c_long::try_from(size).unwrap_or(c_long::MAX)
+}
+
+// ---- Judging what a peer presented ----
+
+/// Judges the chain that the peer of a connection presented, its own certificate first.
+///
+/// # Errors
+/// The reason, as one of OpenSSL's `X509_V_ERR_` numbers, from which OpenSSL makes the alert.
+pub(crate) type Judge = fn(&SslRef, &[Vec<u8>]) -> Result<(), c_int>;
+
+type VerifyCallback = unsafe extern "C" fn(*mut X509_STORE_CTX, *mut c_void) -> c_int;
+
+/// `X509_V_ERR_UNSPECIFIED`.
+const UNSPECIFIED: c_int = 1;
+
+/// Has every chain judged by this function. OpenSSL's own store is not asked at all.
+pub(crate) fn set_judge(builder: &mut SslContextBuilder, judge: Judge) {
+    // SAFETY: the pointer is that of a live context. The argument is a function, which lives for ever.
+    unsafe { SSL_CTX_set_cert_verify_callback(builder.as_ptr(), Some(verify), judge as *mut c_void) }
+}
+
+unsafe extern "C" fn verify(store: *mut X509_STORE_CTX, judge: *mut c_void) -> c_int {
+    // SAFETY: OpenSSL hands over a live store context and the argument that `set_judge` has given it.
+    let (judge, ssl, presented) = unsafe {
+        let ssl: *mut SSL = X509_STORE_CTX_get_ex_data(store, openssl_sys::SSL_get_ex_data_X509_STORE_CTX_idx()).cast();
+        if ssl.is_null() {
+            X509_STORE_CTX_set_error(store, UNSPECIFIED);
+            return 0;
+        }
+        (std::mem::transmute::<*mut c_void, Judge>(judge), SslRef::from_ptr(ssl), presented(store))
+    };
+    let judged = match presented {
+        Some(presented) => catch_unwind(AssertUnwindSafe(|| judge(ssl, &presented))).unwrap_or(Err(UNSPECIFIED)),
+        None => Err(UNSPECIFIED),
+    };
+    forget_errors();
+    // SAFETY: as above.
+    unsafe { X509_STORE_CTX_set_error(store, judged.err().unwrap_or(0)) };
+    c_int::from(judged.is_ok())
+}
+
+/// The chain in DER. OpenSSL keeps the encoding of what is signed in each certificate.
+///
+/// # Safety
+/// The pointer is that of a live store context.
+unsafe fn presented(store: *mut X509_STORE_CTX) -> Option<Vec<Vec<u8>>> {
+    // SAFETY: in a handshake the untrusted certificates are all that were presented, the peer's own first; the stack and the
+    // certificates in it live as long as the store context.
+    unsafe {
+        let stack: *const c_void = X509_STORE_CTX_get0_untrusted(store).cast();
+        if stack.is_null() {
+            return None;
+        }
+        let certificates = (0..OPENSSL_sk_num(stack)).map(|at| {
+            let certificate: *mut X509 = OPENSSL_sk_value(stack, at).cast();
+            if certificate.is_null() { None } else { X509Ref::from_ptr(certificate).to_der().ok() }
+        });
+        certificates.collect()
+    }
+}
+
+// ---- Keys that sign through a function ----
+
+/// Signs a message, hashing it first as the key's curve demands; the signature is a DER `Ecdsa-Sig-Value`.
+pub(crate) type Sign = dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync;
+
+/// The curves of keys that sign through a function, each with the one hash that it signs with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Curve {
+    P256,
+    P384,
+}
+
+impl Curve {
+    fn name(self) -> &'static CStr {
+        match self {
+            Self::P256 => c"prime256v1",
+            Self::P384 => c"secp384r1",
+        }
+    }
+
+    /// Without hyphens, because OpenSSL's versions write them differently.
+    fn hashes(self) -> [&'static [u8]; 2] {
+        match self {
+            Self::P256 => [b"SHA256", b"SHA2256"],
+            Self::P384 => [b"SHA384", b"SHA2384"],
+        }
+    }
+
+    fn bits(self) -> c_int {
+        match self {
+            Self::P256 => 256,
+            Self::P384 => 384,
+        }
+    }
+
+    /// The longest signature: two numbers of the curve's size, each with a sign byte and a header, in a sequence.
+    fn max_signature(self) -> usize {
+        match self {
+            Self::P256 => 72,
+            Self::P384 => 104,
+        }
+    }
+}
+
+/// A key for OpenSSL whose private half is this function. `point` is the uncompressed public point.
+pub(crate) fn signing_key(curve: Curve, point: &[u8], sign: Arc<Sign>) -> Result<PKey<Private>, ErrorStack> {
+    let library = library()?;
+    // Only `import` below reads these eight bytes, and only while this function runs.
+    let mut signer = (&raw const sign).expose_provenance().to_ne_bytes();
+    let mut point = point.to_vec();
+    // SAFETY: the parameters point at buffers that outlive the calls; OpenSSL reads them and `import` copies what it keeps.
+    unsafe {
+        let mut params = [
+            OSSL_PARAM_construct_utf8_string(GROUP.as_ptr(), curve.name().as_ptr().cast_mut(), 0),
+            OSSL_PARAM_construct_octet_string(PUBLIC.as_ptr(), point.as_mut_ptr().cast(), point.len()),
+            OSSL_PARAM_construct_octet_string(SIGNER.as_ptr(), signer.as_mut_ptr().cast(), signer.len()),
+            OSSL_PARAM_construct_end(),
+        ];
+        let context = EVP_PKEY_CTX_new_from_name(library.0, EC.as_ptr(), ptr::null());
+        if context.is_null() {
+            return Err(ErrorStack::get());
+        }
+        let mut key: *mut EVP_PKEY = ptr::null_mut();
+        let made = EVP_PKEY_fromdata_init(context) == 1 && EVP_PKEY_fromdata(context, &raw mut key, ALL, params.as_mut_ptr()) == 1;
+        EVP_PKEY_CTX_free(context);
+        if !made || key.is_null() {
+            return Err(ErrorStack::get());
+        }
+        forget_errors();
+        Ok(PKey::from_ptr(key))
+    }
+}
+
+/// The library context in which the provider lives. Made once and never freed: keys may outlive whoever asked for them.
+struct Library(*mut OSSL_LIB_CTX);
+
+// SAFETY: a library context has locks of its own.
+unsafe impl Send for Library {}
+// SAFETY: as above.
+unsafe impl Sync for Library {}
+
+fn library() -> Result<&'static Library, ErrorStack> {
+    static LIBRARY: OnceLock<Library> = OnceLock::new();
+    if let Some(library) = LIBRARY.get() {
+        return Ok(library);
+    }
+    openssl::init();
+    // SAFETY: the provider's name and tables are static.
+    let made = unsafe {
+        let library = OSSL_LIB_CTX_new();
+        let name = c"gatehouse".as_ptr();
+        let loads = !library.is_null()
+            && OSSL_PROVIDER_add_builtin(library, name, provider) == 1
+            && !ptr::eq::<OSSL_PROVIDER>(OSSL_PROVIDER_load(library, name), ptr::null());
+        if !loads {
+            return Err(ErrorStack::get());
+        }
+        Library(library)
+    };
+    Ok(LIBRARY.get_or_init(|| made))
+}
+
+const EC: &CStr = c"EC";
+const GROUP: &CStr = c"group";
+const PUBLIC: &CStr = c"pub";
+const SIGNER: &CStr = c"gatehouse-signer";
+
+/// `EVP_PKEY_KEYPAIR`: parameters, public and private key.
+const ALL: c_int = 0x87;
+
+/// `OSSL_KEYMGMT_SELECT_PRIVATE_KEY`.
+const PRIVATE_KEY: c_int = 0x01;
+
+/// One row of a provider's table: a number of `openssl/core_dispatch.h` and a function of the type that belongs to it.
+#[repr(C)]
+struct Dispatch(c_int, *const ());
+
+/// What a provider implements under a name.
+#[repr(C)]
+struct Algorithm(*const c_char, *const c_char, *const Dispatch, *const c_char);
+
+// SAFETY: the tables are constant, and so is what they point at.
+unsafe impl Sync for Dispatch {}
+// SAFETY: as above.
+unsafe impl Sync for Algorithm {}
+
+type ProviderInit = unsafe extern "C" fn(*const c_void, *const Dispatch, *mut *const Dispatch, *mut *mut c_void) -> c_int;
+
+const END: Dispatch = Dispatch(0, ptr::null());
+const NO_MORE: Algorithm = Algorithm(ptr::null(), ptr::null(), ptr::null(), ptr::null());
+const PROPERTIES: *const c_char = c"provider=gatehouse".as_ptr();
+
+static PROVIDER: [Dispatch; 2] = [Dispatch(1027, query_operation as *const ()), END];
+static KEY_MANAGEMENT: [Algorithm; 2] =
+    [Algorithm(c"EC:id-ecPublicKey:1.2.840.10045.2.1".as_ptr(), PROPERTIES, KEYS.as_ptr(), ptr::null()), NO_MORE];
+static SIGNATURE: [Algorithm; 2] = [Algorithm(c"ECDSA".as_ptr(), PROPERTIES, SIGNATURES.as_ptr(), ptr::null()), NO_MORE];
+
+static KEYS: [Dispatch; 10] = [
+    Dispatch(1, key_new as *const ()),
+    Dispatch(10, key_free as *const ()),
+    Dispatch(11, key_get_params as *const ()),
+    Dispatch(12, key_gettable_params as *const ()),
+    Dispatch(20, key_operation_name as *const ()),
+    Dispatch(21, key_has as *const ()),
+    Dispatch(23, key_match as *const ()),
+    Dispatch(40, key_import as *const ()),
+    Dispatch(41, key_import_types as *const ()),
+    END,
+];
+
+static SIGNATURES: [Dispatch; 6] = [
+    Dispatch(1, signature_new as *const ()),
+    Dispatch(16, signature_free as *const ()),
+    Dispatch(17, signature_duplicate as *const ()),
+    Dispatch(8, digest_sign_init as *const ()),
+    Dispatch(11, digest_sign as *const ()),
+    END,
+];
+
+unsafe extern "C" fn provider(_core: *const c_void, _in: *const Dispatch, out: *mut *const Dispatch, context: *mut *mut c_void) -> c_int {
+    // SAFETY: both are places that OpenSSL wants filled.
+    unsafe {
+        *out = PROVIDER.as_ptr();
+        *context = ptr::null_mut();
+    }
+    1
+}
+
+unsafe extern "C" fn query_operation(_context: *mut c_void, operation: c_int, no_cache: *mut c_int) -> *const Algorithm {
+    // SAFETY: a place that OpenSSL wants filled.
+    unsafe { *no_cache = 0 };
+    match operation {
+        10 => KEY_MANAGEMENT.as_ptr(),
+        12 => SIGNATURE.as_ptr(),
+        _ => ptr::null(),
+    }
+}
+
+/// A key as the provider keeps it: empty when OpenSSL makes it, filled by the import. OpenSSL holds a counted reference.
+#[derive(Default)]
+struct Key(OnceLock<KeyContent>);
+
+struct KeyContent {
+    curve: Curve,
+    point: Vec<u8>,
+    /// Missing in a copy of somebody else's public key, which OpenSSL makes to compare it with ours.
+    sign: Option<Arc<Sign>>,
+}
+
+impl KeyContent {
+    /// The horizontal coordinate and which of the two points with it, which every form of a point tells.
+    fn position(&self) -> Option<(&[u8], bool)> {
+        let width = usize::try_from(self.curve.bits()).ok()? / 8;
+        let horizontal = self.point.get(1..=width)?;
+        let last = match self.point.first()? {
+            4 => self.point.last()?,
+            form => form,
+        };
+        Some((horizontal, last & 1 == 1))
+    }
+}
+
+unsafe extern "C" fn key_new(_provider: *mut c_void) -> *mut c_void {
+    Arc::into_raw(Arc::new(Key::default())).cast_mut().cast()
+}
+
+unsafe extern "C" fn key_free(key: *mut c_void) {
+    if !key.is_null() {
+        // SAFETY: OpenSSL gives back the reference that `key_new` handed out. What is dropped here may be a token's
+        // session: its panic must not come out.
+        let key = unsafe { Arc::from_raw(key.cast_const().cast::<Key>()) };
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(key)));
+    }
+}
+
+/// # Safety
+/// The pointer is null or one that `key_new` handed out and that was not freed yet.
+unsafe fn content<'a>(key: *const c_void) -> Option<&'a KeyContent> {
+    // SAFETY: the caller's promise.
+    unsafe { key.cast::<Key>().as_ref() }?.0.get()
+}
+
+unsafe extern "C" fn key_get_params(key: *mut c_void, params: *mut OSSL_PARAM) -> c_int {
+    // SAFETY: a live key and a terminated list of parameters.
+    unsafe {
+        let Some(key) = content(key) else { return 0 };
+        let max_signature = c_int::try_from(key.curve.max_signature()).unwrap_or(c_int::MAX);
+        let numbers = [(c"bits", key.curve.bits()), (c"security-bits", key.curve.bits() / 2), (c"max-size", max_signature)];
+        for (name, value) in numbers {
+            let param = OSSL_PARAM_locate(params, name.as_ptr());
+            if !param.is_null() && OSSL_PARAM_set_int(param, value) != 1 {
+                return 0;
+            }
+        }
+        for (name, value) in [(GROUP, key.curve.name()), (c"point-format", c"uncompressed")] {
+            let param = OSSL_PARAM_locate(params, name.as_ptr());
+            if !param.is_null() && OSSL_PARAM_set_utf8_string(param, value.as_ptr()) != 1 {
+                return 0;
+            }
+        }
+    }
+    1
+}
+
+/// A list of the parameters that a key tells or takes. OpenSSL reads names and types only.
+#[repr(transparent)]
+struct ParamNames<const N: usize>([OSSL_PARAM; N]);
+
+// SAFETY: constant.
+unsafe impl<const N: usize> Sync for ParamNames<N> {}
+
+const fn named(key: &'static CStr, data_type: u32) -> OSSL_PARAM {
+    OSSL_PARAM { key: key.as_ptr(), data_type, data: ptr::null_mut(), data_size: 0, return_size: 0 }
+}
+
+const LAST: OSSL_PARAM = OSSL_PARAM { key: ptr::null(), data_type: 0, data: ptr::null_mut(), data_size: 0, return_size: 0 };
+
+/// `OSSL_PARAM_INTEGER`.
+const INTEGER: u32 = 1;
+/// `OSSL_PARAM_UTF8_STRING`.
+const TEXT: u32 = 4;
+/// `OSSL_PARAM_OCTET_STRING`.
+const OCTETS: u32 = 5;
+
+static TOLD: ParamNames<6> = ParamNames([
+    named(c"bits", INTEGER),
+    named(c"security-bits", INTEGER),
+    named(c"max-size", INTEGER),
+    named(GROUP, TEXT),
+    named(c"point-format", TEXT),
+    LAST,
+]);
+static TAKEN: ParamNames<4> = ParamNames([named(GROUP, TEXT), named(PUBLIC, OCTETS), named(SIGNER, OCTETS), LAST]);
+
+unsafe extern "C" fn key_gettable_params(_provider: *mut c_void) -> *const OSSL_PARAM {
+    TOLD.0.as_ptr()
+}
+
+unsafe extern "C" fn key_import_types(_selection: c_int) -> *const OSSL_PARAM {
+    TAKEN.0.as_ptr()
+}
+
+unsafe extern "C" fn key_operation_name(_operation: c_int) -> *const c_char {
+    c"ECDSA".as_ptr()
+}
+
+unsafe extern "C" fn key_has(key: *const c_void, selection: c_int) -> c_int {
+    // SAFETY: a live key.
+    let key = unsafe { content(key) };
+    c_int::from(key.is_some_and(|key| selection & PRIVATE_KEY == 0 || key.sign.is_some()))
+}
+
+unsafe extern "C" fn key_match(one: *const c_void, other: *const c_void, _selection: c_int) -> c_int {
+    // SAFETY: live keys.
+    let (one, other) = unsafe { (content(one), content(other)) };
+    let (Some(one), Some(other)) = (one, other) else { return 0 };
+    c_int::from(one.curve == other.curve && one.position().is_some() && one.position() == other.position())
+}
+
+unsafe extern "C" fn key_import(key: *mut c_void, _selection: c_int, params: *const OSSL_PARAM) -> c_int {
+    // SAFETY: a live key and a terminated list of parameters, whose texts and octets live as long as the call. The signer is
+    // the address of an `Arc` that `signing_key` borrows: nobody else's parameters have that name.
+    unsafe {
+        let Some(key) = key.cast::<Key>().cast_const().as_ref() else { return 0 };
+        let mut group: *const c_char = ptr::null();
+        let found = OSSL_PARAM_locate_const(params, GROUP.as_ptr());
+        if found.is_null() || OSSL_PARAM_get_utf8_string_ptr(found, &raw mut group) != 1 || group.is_null() {
+            return 0;
+        }
+        let group = CStr::from_ptr(group);
+        let Some(curve) = [Curve::P256, Curve::P384].into_iter().find(|curve| curve.name() == group) else { return 0 };
+        let Some(point) = octets(params, PUBLIC) else { return 0 };
+        let sign = octets(params, SIGNER).and_then(|address| {
+            let address = usize::from_ne_bytes(address.try_into().ok()?);
+            Some(Arc::clone(ptr::with_exposed_provenance::<Arc<Sign>>(address).as_ref()?))
+        });
+        c_int::from(key.0.set(KeyContent { curve, point: point.to_vec(), sign }).is_ok())
+    }
+}
+
+/// # Safety
+/// A terminated list of parameters, whose octets live as long as the answer.
+unsafe fn octets<'a>(params: *const OSSL_PARAM, name: &CStr) -> Option<&'a [u8]> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let found = OSSL_PARAM_locate_const(params, name.as_ptr());
+        let (mut octets, mut length): (*const c_void, usize) = (ptr::null(), 0);
+        if found.is_null() || OSSL_PARAM_get_octet_string_ptr(found, &raw mut octets, &raw mut length) != 1 || octets.is_null() {
+            return None;
+        }
+        Some(std::slice::from_raw_parts(octets.cast(), length))
+    }
+}
+
+/// One signature in the making.
+#[derive(Clone, Default)]
+struct Signature(Option<Arc<Key>>);
+
+unsafe extern "C" fn signature_new(_provider: *mut c_void, _properties: *const c_char) -> *mut c_void {
+    Box::into_raw(Box::new(Signature::default())).cast()
+}
+
+unsafe extern "C" fn signature_free(signature: *mut c_void) {
+    if !signature.is_null() {
+        // SAFETY: OpenSSL gives back what `signature_new` or `signature_duplicate` handed out.
+        let signature = unsafe { Box::from_raw(signature.cast::<Signature>()) };
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(signature)));
+    }
+}
+
+unsafe extern "C" fn signature_duplicate(signature: *mut c_void) -> *mut c_void {
+    // SAFETY: a live signature.
+    match unsafe { signature.cast::<Signature>().as_ref() } {
+        Some(signature) => Box::into_raw(Box::new(signature.clone())).cast(),
+        None => ptr::null_mut(),
+    }
+}
+
+unsafe extern "C" fn digest_sign_init(signature: *mut c_void, hash: *const c_char, key: *mut c_void, _params: *const OSSL_PARAM) -> c_int {
+    // SAFETY: a live signature, a terminated name, and a live key from `key_new`, of which one more reference is taken.
+    unsafe {
+        let Some(signature) = signature.cast::<Signature>().as_mut() else { return 0 };
+        if !key.is_null() {
+            Arc::increment_strong_count(key.cast_const().cast::<Key>());
+            signature.0 = Some(Arc::from_raw(key.cast_const().cast::<Key>()));
+        }
+        let Some(content) = signature.0.as_ref().and_then(|key| key.0.get()) else { return 0 };
+        if hash.is_null() {
+            return 1;
+        }
+        // The function hashes by itself, and always with the same hash.
+        let wanted: Vec<u8> = CStr::from_ptr(hash).to_bytes().iter().filter(|byte| **byte != b'-').map(u8::to_ascii_uppercase).collect();
+        c_int::from(content.curve.hashes().contains(&wanted.as_slice()))
+    }
+}
+
+unsafe extern "C" fn digest_sign(
+    signature: *mut c_void,
+    out: *mut c_uchar,
+    length: *mut usize,
+    room: usize,
+    message: *const c_uchar,
+    message_length: usize,
+) -> c_int {
+    // SAFETY: a live signature.
+    let signature = unsafe { signature.cast::<Signature>().as_ref() };
+    let Some(key) = signature.and_then(|signature| signature.0.as_ref()?.0.get()) else { return 0 };
+    if out.is_null() {
+        // SAFETY: a place that OpenSSL wants filled.
+        unsafe { *length = key.curve.max_signature() };
+        return 1;
+    }
+    let (Some(sign), false) = (&key.sign, message.is_null()) else { return 0 };
+    // SAFETY: OpenSSL's message of that length.
+    let message = unsafe { std::slice::from_raw_parts(message, message_length) };
+    match catch_unwind(AssertUnwindSafe(|| sign(message))) {
+        Ok(Some(made)) if made.len() <= room => {
+            // SAFETY: `out` has room for `room` bytes.
+            unsafe {
+                ptr::copy_nonoverlapping(made.as_ptr(), out, made.len());
+                *length = made.len();
+            }
+            1
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatehouse_pki::{KeyAlgorithm, Signer, SoftwareKey};
+    use openssl::{hash::MessageDigest, sign};
+
+    fn hidden(algorithm: KeyAlgorithm) -> (PKey<Private>, Arc<SoftwareKey>) {
+        let key = Arc::new(SoftwareKey::generate(algorithm).expect("a key"));
+        let (curve, width) = if algorithm == KeyAlgorithm::P256 { (Curve::P256, 65) } else { (Curve::P384, 97) };
+        let spki = key.public_key().spki_der();
+        let signer = Arc::clone(&key);
+        let made = signing_key(curve, &spki[spki.len() - width..], Arc::new(move |message: &[u8]| signer.sign(message).ok()));
+        (made.expect("a key for OpenSSL"), key)
+    }
+
+    #[test]
+    fn openssl_signs_with_a_key_that_it_does_not_see() {
+        for (algorithm, hash) in [(KeyAlgorithm::P256, MessageDigest::sha256()), (KeyAlgorithm::P384, MessageDigest::sha384())] {
+            let (hidden, key) = hidden(algorithm);
+            let mut signer = sign::Signer::new(hash, &hidden).expect("a signer");
+            let signature = signer.sign_oneshot_to_vec(b"message").expect("signed");
+            key.public_key().verify(key.signature_algorithm(), b"message", &signature).expect("its signature");
+        }
+    }
+
+    #[test]
+    fn a_hash_that_the_key_does_not_sign_with_is_refused() {
+        let (hidden, _) = hidden(KeyAlgorithm::P256);
+        assert!(sign::Signer::new(MessageDigest::sha384(), &hidden).is_err());
+        assert!(ErrorStack::get().errors().is_empty());
+    }
+
+    #[test]
+    fn a_hidden_key_equals_its_own_public_half_and_no_other() {
+        let (hidden, key) = hidden(KeyAlgorithm::P256);
+        let public = |key: &SoftwareKey| PKey::public_key_from_der(key.public_key().spki_der()).expect("a public key");
+        assert!(public(&key).public_eq(&hidden));
+        let other = SoftwareKey::generate(KeyAlgorithm::P256).expect("a key");
+        assert!(!public(&other).public_eq(&hidden));
+        forget_errors();
+    }
+
+    #[test]
+    fn a_signer_that_panics_or_refuses_fails_the_signature_only() {
+        let (_, key) = hidden(KeyAlgorithm::P256);
+        let spki = key.public_key().spki_der();
+        let point = &spki[spki.len() - 65..];
+        let panics: Arc<Sign> = Arc::new(|_: &[u8]| panic!("the token was pulled out"));
+        let refuses: Arc<Sign> = Arc::new(|_: &[u8]| None);
+        for sign in [panics, refuses] {
+            let hidden = signing_key(Curve::P256, point, sign).expect("a key for OpenSSL");
+            let mut signer = sign::Signer::new(MessageDigest::sha256(), &hidden).expect("a signer");
+            assert!(signer.sign_oneshot_to_vec(b"message").is_err());
+        }
+    }
+
+    #[test]
+    fn the_last_reference_to_the_signer_goes_with_the_key() {
+        let (hidden, key) = hidden(KeyAlgorithm::P256);
+        let signer = sign::Signer::new(MessageDigest::sha256(), &hidden).expect("a signer");
+        assert_eq!(Arc::strong_count(&key), 2);
+        drop(hidden);
+        assert_eq!(Arc::strong_count(&key), 2, "the signature still needs it");
+        drop(signer);
+        assert_eq!(Arc::strong_count(&key), 1);
+    }
+}

@@ -1,0 +1,95 @@
+//! Which servers our own clients talk to.
+
+use gatehouse_base::Clock;
+use gatehouse_pki::{Anchors, Fingerprint, Policy, Purpose, Rejection, VerifiedChain};
+use gatehouse_types::Secret;
+use std::{fmt, sync::Arc};
+
+/// Why what a peer presented was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Its chain breaks a rule.
+    #[error(transparent)]
+    Chain(#[from] Rejection),
+    /// None of its certificates is the expected one.
+    #[error("none of the presented certificates has the expected fingerprint")]
+    NotPinned,
+    /// Nothing that it could present is believed: only a shared key is.
+    #[error("a certificate was presented where only a shared key is believed")]
+    NotTrusted,
+}
+
+/// What a server has to present.
+#[derive(Clone)]
+pub struct ServerTrust(Believed);
+
+#[derive(Clone)]
+enum Believed {
+    Anchors { anchors: Arc<Anchors>, policy: Policy, clock: Arc<dyn Clock> },
+    Fingerprint(Fingerprint),
+    Nothing,
+}
+
+impl ServerTrust {
+    /// A chain that leads to one of these anchors. Whose name it has remains for the caller to compare.
+    pub fn anchors(anchors: Arc<Anchors>, clock: Arc<dyn Clock>) -> Self {
+        Self(Believed::Anchors { anchors, policy: Policy::new(Purpose::Server), clock })
+    }
+
+    /// Any chain with a certificate of this fingerprint (SHA-256 over its DER) in it; of that, nothing else is asked. The
+    /// handshake proves the first certificate's key, so pinning another one believes whoever has the chain's first key.
+    pub fn fingerprint(certificate: Fingerprint) -> Self {
+        Self(Believed::Fingerprint(certificate))
+    }
+
+    /// No certificate: for peers that share a key.
+    pub fn nothing() -> Self {
+        Self(Believed::Nothing)
+    }
+
+    pub(crate) fn judge(&self, presented: &[&[u8]]) -> Result<Option<VerifiedChain>, Refusal> {
+        match &self.0 {
+            Believed::Anchors { anchors, policy, clock } => Ok(Some(anchors.verify(presented, policy, clock.now())?)),
+            Believed::Fingerprint(pinned) => match presented.first() {
+                Some(own) if Fingerprint::of(own) == *pinned => Ok(None),
+                _ => Err(Refusal::NotPinned),
+            },
+            Believed::Nothing => Err(Refusal::NotTrusted),
+        }
+    }
+}
+
+impl fmt::Debug for ServerTrust {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Believed::Anchors { anchors, .. } => write!(out, "ServerTrust({anchors:?})"),
+            Believed::Fingerprint(pinned) => write!(out, "ServerTrust({pinned})"),
+            Believed::Nothing => out.write_str("ServerTrust(nothing)"),
+        }
+    }
+}
+
+/// A key that both ends know (RFC 4279), with the name under which the other end knows it.
+#[derive(Clone)]
+pub struct PresharedKey {
+    pub(crate) identity: Vec<u8>,
+    pub(crate) key: Arc<Secret>,
+}
+
+/// The longest identity and key that OpenSSL takes.
+const MAX_IDENTITY: usize = 128;
+const MAX_KEY: usize = 64;
+
+impl PresharedKey {
+    /// `None` where the identity is longer than 128 bytes or has a zero byte, or the key is empty or longer than 64 bytes.
+    pub fn new(identity: &[u8], key: Secret) -> Option<Self> {
+        let fits = identity.len() <= MAX_IDENTITY && !identity.contains(&0) && (1..=MAX_KEY).contains(&key.len());
+        fits.then(|| Self { identity: identity.to_vec(), key: Arc::new(key) })
+    }
+}
+
+impl fmt::Debug for PresharedKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "PresharedKey({:?})", String::from_utf8_lossy(&self.identity))
+    }
+}

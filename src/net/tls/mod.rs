@@ -1,0 +1,119 @@
+//! How a listener speaks TLS: with rustls, and on device ports with OpenSSL beside it.
+//!
+//! Devices cannot be changed, and some have nothing but CCM suites. rustls, which has none, costs a third of OpenSSL's time and half its
+//! memory. So the first message of a peer on a device port is read and kept: where it offers a suite, a group and a signature that
+//! rustls has, rustls serves it, and OpenSSL serves the rest. Both ask the same [`ClientJudge`], and both make the same [`Stream`] and
+//! [`Peer`]. HTTPS has rustls alone.
+
+mod constrained;
+mod error;
+mod modern;
+
+pub(crate) use error::HandshakeError;
+
+use crate::{
+    CertificateSource, ClientJudge, Gate, Peer, Stream,
+    clients::Clients,
+    metrics,
+    openssl::{ServerContexts, Transport},
+    socket::Socket,
+};
+use gatehouse_base::Clock;
+use modern::Modern;
+use rustls::server::Acceptor;
+use std::{fmt, net::SocketAddr, sync::Arc};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
+
+/// Which of the two served a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// rustls with ring.
+    Rustls,
+    /// The system's OpenSSL.
+    OpenSsl,
+}
+
+impl Engine {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Rustls => "rustls",
+            Self::OpenSsl => "openssl",
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.label())
+    }
+}
+
+/// How a listener speaks TLS.
+#[derive(Debug)]
+pub struct Tls {
+    modern: Modern,
+    /// On device ports, what serves those that rustls cannot.
+    constrained: Option<ServerContexts>,
+}
+
+impl Tls {
+    /// Presents the source's certificate, asks clients for none, and offers these application protocols, the most
+    /// wanted first.
+    pub fn new(source: Arc<dyn CertificateSource>, alpn: &[&[u8]]) -> Self {
+        Self { modern: Modern::new(source, alpn, None), constrained: None }
+    }
+
+    /// The same, and lets in only clients whose chain the judge finds good.
+    pub fn with_clients(source: Arc<dyn CertificateSource>, alpn: &[&[u8]], judge: Arc<dyn ClientJudge>, clock: Arc<dyn Clock>) -> Self {
+        Self { modern: Modern::new(source, alpn, Some(Clients { judge, clock })), constrained: None }
+    }
+
+    /// A device port: the same with both engines. No record is longer than a device's buffer ([`MAX_RECORD`](crate::MAX_RECORD)).
+    /// The certificate must be ECDSA's, on P-256 or P-384. The listener's name keeps its sessions apart from others'.
+    pub fn for_devices(
+        listener: &str,
+        source: Arc<dyn CertificateSource>,
+        alpn: &[&[u8]],
+        judge: Arc<dyn ClientJudge>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let clients = Clients { judge, clock };
+        let constrained = ServerContexts::new(Transport::Stream, listener, Arc::clone(&source), Some(clients.clone()), alpn);
+        Self { modern: Modern::new(source, alpn, Some(clients)).with_short_records(), constrained: Some(constrained) }
+    }
+
+    pub(crate) fn source(&self) -> Arc<dyn CertificateSource> {
+        self.modern.source()
+    }
+
+    pub(crate) async fn accept(
+        &self,
+        mut socket: Socket,
+        address: SocketAddr,
+        gate: &Gate,
+        listener: &Arc<str>,
+    ) -> Result<(Stream, Peer), HandshakeError> {
+        if self.constrained.is_some() {
+            socket.record();
+        }
+        // A peer that sends nothing waits here and takes nobody's turn.
+        let mut hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let _turn = gate.handshake().await;
+        let served = match &self.constrained {
+            Some(contexts) if !self.modern.serves(&hello.client_hello()) => {
+                let StartHandshake { mut io, .. } = hello;
+                io.continue_after(0);
+                constrained::accept(contexts, io, address).await
+            }
+            _ => {
+                hello.io.go_on();
+                self.modern.accept(hello, address).await
+            }
+        };
+        if let Ok((_, peer)) = &served {
+            let engine = peer.engine().map_or("none", Engine::label);
+            ::metrics::counter!(metrics::SERVED, "listener" => Arc::clone(listener), "engine" => engine).increment(1);
+        }
+        served
+    }
+}
