@@ -118,12 +118,17 @@ impl Options {
     /// The segments of the path that a request names. One that is not UTF-8 appears as a replacement character, which no
     /// path of ours has; [`Options::refuse_critical`] refuses the message.
     pub fn path(&self) -> Segments<'_> {
-        Segments { options: self.iter(), number: OptionNumber::URI_PATH }
+        self.texts(OptionNumber::URI_PATH)
     }
 
     /// The arguments of a request, like [`Options::path`].
     pub fn query(&self) -> Segments<'_> {
-        Segments { options: self.iter(), number: OptionNumber::URI_QUERY }
+        self.texts(OptionNumber::URI_QUERY)
+    }
+
+    /// The values of a text option, like [`Options::path`].
+    pub fn texts(&self, number: OptionNumber) -> Segments<'_> {
+        Segments { options: self.iter(), number }
     }
 
     /// What the payload is.

@@ -32,12 +32,11 @@ impl OptionsBuilder {
 
     /// Adds an option whatever is known of its number; only what no option header can say is refused. Signals, whose
     /// numbers are their own, and tests of refusals need this.
-    pub fn push_raw(mut self, number: OptionNumber, value: &[u8]) -> Result<Self, ValueLength> {
+    pub fn push_raw(self, number: OptionNumber, value: &[u8]) -> Result<Self, ValueLength> {
         if value.len() > option_format::MAX_VALUE {
             return Err(ValueLength { number, length: value.len() });
         }
-        self.insert(number, value);
-        Ok(self)
+        Ok(self.with(number, value))
     }
 
     /// Adds a number without leading zeros (RFC 7252 §3.2).
@@ -110,7 +109,12 @@ impl OptionsBuilder {
         Options::from_encoded(self.encoded.freeze())
     }
 
-    /// `value` is no longer than [`option_format::MAX_VALUE`].
+    /// Adds a value that is known to be no longer than [`option_format::MAX_VALUE`].
+    pub(super) fn with(mut self, number: OptionNumber, value: &[u8]) -> Self {
+        self.insert(number, value);
+        self
+    }
+
     fn insert(&mut self, number: OptionNumber, value: &[u8]) {
         if number.0 >= self.last {
             option_format::write(&mut self.encoded, OptionNumber(self.last), number, value);
