@@ -481,7 +481,7 @@ impl Factory {
         let name = order.out.file_name().unwrap_or_default().to_string_lossy();
         let beside = order.out.with_file_name(format!(".making-{name}"));
         if let Some(entry) = self.cut_short(&beside)? {
-            fs::rename(&beside, &order.out).map_err(FileError::at(&order.out))?;
+            files::rename(&beside, &order.out)?;
             return Ok(entry);
         }
         let ledger = &self.books.ledger;
@@ -511,9 +511,10 @@ impl Factory {
         let mut file = BundleFile::create(&beside)?;
         let entry = bench.make(&mut file, serial, request, session.as_ref(), at)?;
         file.finish()?.sync_all().map_err(FileError::at(&beside))?;
+        files::sync_parent(&beside)?;
         let devices = vec![made(entry.clone(), replaces)];
         self.write(vec![Record::Made { by: Maker::Single, line, order: order.order.clone(), devices, at }])?;
-        fs::rename(&beside, &order.out).map_err(FileError::at(&order.out))?;
+        files::rename(&beside, &order.out)?;
         Ok(entry)
     }
 }
@@ -539,7 +540,10 @@ fn folder(out: &Path) -> Result<PathBuf, FactoryError> {
     if !out.is_dir() {
         files::make_folder(out)?;
     }
-    Ok(fs::canonicalize(out).map_err(FileError::at(out))?)
+    let out = fs::canonicalize(out).map_err(FileError::at(out))?;
+    // Also when it was there: an earlier run may have ended between the two. What is in it is no safer than its name.
+    files::sync_parent(&out)?;
+    Ok(out)
 }
 
 fn requests(folder: &Path, free: impl Fn(&DeviceSerial, &SignedCsr) -> Result<(), Refusal>) -> Result<Vec<Job>, FactoryError> {

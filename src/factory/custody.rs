@@ -58,12 +58,12 @@ pub enum CustodyError {
     },
 }
 
-/// Seals a key into a new file.
+/// Seals a key into a file. One that is there is that of an earlier run which came to no certificate.
 pub(crate) fn seal(path: &Path, key: &SoftwareKey, unlock: &Unlock, cost: StretchCost, random: &dyn Random) -> Result<(), CustodyError> {
     let seal_for = SealFor::Holder(unlock.clone());
     let mut writer = SealedWriter::new(Vec::new(), &seal_for, cost, random).map_err(CustodyError::Seal)?;
     let sealed = writer.write_all(key.to_pkcs8().expose()).and_then(|()| writer.finish());
-    files::write_new(path, &sealed.map_err(|error| CustodyError::Seal(error.into()))?)?;
+    files::replace(path, &sealed.map_err(|error| CustodyError::Seal(error.into()))?)?;
     Ok(())
 }
 

@@ -87,8 +87,13 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
     write_new(&beside, bytes)?;
-    fs::rename(&beside, path).map_err(FileError::at(path))?;
-    sync_parent(path)
+    rename(&beside, path)
+}
+
+/// Gives a file or folder another name, durably.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(FileError::at(to))?;
+    sync_parent(to)
 }
 
 /// Makes the names in a folder durable.
@@ -96,7 +101,8 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(FileError::at(path))
 }
 
-fn sync_parent(path: &Path) -> Result<(), FileError> {
+/// Makes the name of a file or folder durable.
+pub(crate) fn sync_parent(path: &Path) -> Result<(), FileError> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
         _ => sync_folder(Path::new(".")),

@@ -14,7 +14,7 @@
 use crate::{
     custody,
     error::FactoryError,
-    files::{self, FileError},
+    files,
     journal::{Head, Journal, JournalError},
     ledger::{Ledger, LineLimits, OrderReport},
     name::{CustomerName, LineName, OrderName},
@@ -242,7 +242,7 @@ impl Factory {
         let beside = folder.with_file_name(format!(".{name}.new-{}", std::process::id()));
         files::make_folder(&beside)?;
         let made = Making { folder: &beside, settings: &settings, unlock, cost, around: &around }.run();
-        let placed = made.and_then(|()| fs::rename(&beside, folder).map_err(|e| FileError::at(folder)(e).into()));
+        let placed = made.and_then(|()| Ok(files::rename(&beside, folder)?));
         if let Err(error) = placed {
             // What is left is a folder that nobody names; that it cannot be removed is not the news.
             let _ = fs::remove_dir_all(&beside);
@@ -417,9 +417,9 @@ impl Making<'_> {
             return self.issue(&file, &profile, signer.as_ref(), root, name.as_str());
         }
         let key = SoftwareKey::generate(KeyAlgorithm::P256)?;
-        let certificate = self.issue(&file, &profile, &key, root, name.as_str())?;
+        // The key first: a certificate says that the line exists, and then it must be able to sign.
         self.seal(KEYS, &file, &key)?;
-        Ok(certificate)
+        self.issue(&file, &profile, &key, root, name.as_str())
     }
 
     fn root(&self, file: &str, profile: Builtin, keys: &str, called: &str) -> Result<Issuer, FactoryError> {

@@ -25,6 +25,9 @@ const MAX_LINE: usize = 1 << 20;
 /// A page that was never written reads as zeros after a power failure. Text has none of them in a row.
 const HOLE: [u8; 64] = [0; 64];
 
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
+
 const HEX: usize = 64;
 
 /// Why a journal cannot be read or continued.
@@ -231,12 +234,12 @@ fn replay<R: DeserializeOwned>(
             // The end of the file, or of what a dying process could still write of a line. A whole line whose end was
             // changed into something else is not that.
             let whole = line.split_last().is_some_and(|(_, text)| check(head, text).is_some());
-            let damaged = whole || line.len() == MAX_LINE;
+            let damaged = whole || (line.len() == MAX_LINE && !has_hole(&line, length));
             return if damaged { Err(JournalError::Damaged { path: path.to_owned(), line: number }) } else { Ok((head, length)) };
         };
         let next = check(head, text);
         let Some((next, json)) = next else {
-            return if is_hole(&line, &mut reader) {
+            return if is_hole(&line, length, &mut reader) {
                 Ok((head, length))
             } else {
                 Err(JournalError::Damaged { path: path.to_owned(), line: number })
@@ -258,10 +261,18 @@ fn check(head: Head, line: &[u8]) -> Option<(Head, &[u8])> {
 
 /// Whether this line or what follows it has a hole where pages were never written: an append that was under way
 /// when the power failed, so that nobody was told about it.
-fn is_hole(line: &[u8], reader: &mut impl BufRead) -> bool {
+fn is_hole(line: &[u8], start: u64, reader: &mut impl BufRead) -> bool {
     let mut tail = line.to_vec();
     let rest = reader.take(MAX_LINE as u64).read_to_end(&mut tail);
-    rest.is_ok() && tail.windows(HOLE.len()).any(|window| window == HOLE)
+    rest.is_ok() && has_hole(&tail, start)
+}
+
+/// Whether what begins at this place of the file was not written in whole. The sector in which an append begins may be
+/// the one that is missing, and then there are only so many zeros as it had room.
+fn has_hole(tail: &[u8], start: u64) -> bool {
+    let room = SECTOR - (start % SECTOR as u64) as usize;
+    let begins = tail.get(..room).is_some_and(|first| first.iter().all(|byte| *byte == 0));
+    begins || tail.windows(HOLE.len()).any(|window| window == HOLE)
 }
 
 #[cfg(test)]
@@ -342,6 +353,32 @@ mod tests {
         fs::write(&path, [whole.as_slice(), &[0; 4096], b"rest of a record\"}\n"].concat()).expect("write");
         assert_eq!(collect(&path).expect("open").1.len(), 3);
         assert_eq!(fs::read(&path).expect("file"), whole);
+    }
+
+    #[test]
+    fn an_append_whose_first_sector_or_whose_pages_were_never_written_is_taken_off() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = three(dir.path());
+        let whole = fs::read(&path).expect("file");
+        let mut journal = collect(&path).expect("open").0;
+        // Long enough to leave the sector in which it begins, of which less than a hole's length is left.
+        let room = SECTOR - whole.len() % SECTOR;
+        let filler = "x".repeat(room.checked_sub(HEX + 4 + 10).expect("room for a line"));
+        journal.append(&[filler]).expect("append");
+        let before = fs::read(&path).expect("file");
+        journal.append(&["y".repeat(2000)]).expect("append");
+        drop(journal);
+        let mut torn = fs::read(&path).expect("file");
+        let end = before.len().next_multiple_of(SECTOR);
+        assert!((1..HOLE.len()).contains(&(end - before.len())), "{}", end - before.len());
+        torn[before.len()..end].fill(0);
+        fs::write(&path, &torn).expect("write");
+        assert_eq!(collect(&path).expect("open").1.len(), 4);
+        assert_eq!(fs::read(&path).expect("file"), before);
+        // More than the longest line, and nothing of it was written but the file's length.
+        fs::write(&path, [before.as_slice(), &vec![0; 3 * MAX_LINE]].concat()).expect("write");
+        assert_eq!(collect(&path).expect("open").1.len(), 4);
+        assert_eq!(fs::read(&path).expect("file"), before);
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod documents;
 mod drain;
 mod factory;
 mod factory_kill;
+mod factory_line;
+mod factory_power;
 mod https;
 mod layers;
 mod limits;

@@ -9,7 +9,8 @@
 //!   The length may be any that the file had since.
 //! * Names (create, rename, unlink, mkdir, link) follow ext4: they become durable in the order in which they
 //!   happened, and at the latest when a directory is synchronised. Synchronising a *file* does not make its name
-//!   durable here, although ext4 happens to do that: POSIX does not promise it.
+//!   durable here, although ext4 happens to do that: POSIX does not promise it. [`Names::OfTheirFolder`] goes further
+//!   and holds a program to POSIX alone: synchronising a directory keeps its own names and no others.
 //! * A synchronisation that fails drops the dirty pages, as Linux does: the page cache still shows them, but they
 //!   count as written. Only a later write to the same page takes them to the disk.
 
@@ -49,21 +50,38 @@ impl Loss {
     pub const ALL: [Self; 5] = [Self::Everything, Self::Nothing, Self::Tail, Self::Pages, Self::Sectors];
 }
 
+/// Which names the synchronisation of a directory makes durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// All that came before, as on ext4.
+    InOrder,
+    /// Its own, as POSIX promises. A file whose folder has no durable name is lost with it.
+    OfTheirFolder,
+}
+
 /// The state of the watched directory, on the platter and in the page cache.
 pub struct Disk {
     now: u64,
+    names: Names,
+    folders: BTreeMap<u64, PathBuf>,
     nodes: BTreeMap<NodeId, Node>,
     numbers: BTreeMap<u64, NodeId>,
-    cached_names: Names,
-    durable_names: Names,
+    cached_names: Tree,
+    durable_names: Tree,
     pending_names: Vec<(u64, NameChange)>,
-    syncs: BTreeMap<u64, (u64, Option<NodeId>)>,
+    syncs: BTreeMap<u64, (u64, Synchronised)>,
+}
+
+/// What a synchronisation is of.
+enum Synchronised {
+    File(NodeId),
+    Folder(Option<PathBuf>),
 }
 
 type NodeId = usize;
 
 #[derive(Clone, Default)]
-struct Names {
+struct Tree {
     files: BTreeMap<PathBuf, NodeId>,
     directories: BTreeSet<PathBuf>,
 }
@@ -98,16 +116,25 @@ impl Disk {
     pub fn holding(directory: &Path) -> io::Result<Self> {
         let mut disk = Self {
             now: 0,
+            names: Names::InOrder,
+            folders: BTreeMap::new(),
             nodes: BTreeMap::new(),
             numbers: BTreeMap::new(),
-            cached_names: Names::default(),
-            durable_names: Names::default(),
+            cached_names: Tree::default(),
+            durable_names: Tree::default(),
             pending_names: Vec::new(),
             syncs: BTreeMap::new(),
         };
         disk.load(directory, Path::new(""))?;
         disk.cached_names = disk.durable_names.clone();
         Ok(disk)
+    }
+
+    /// The same disk under another promise about names.
+    #[must_use]
+    pub fn keeping(mut self, names: Names) -> Self {
+        self.names = names;
+        self
     }
 
     fn load(&mut self, root: &Path, relative: &Path) -> io::Result<()> {
@@ -142,9 +169,11 @@ impl Disk {
                 self.name(NameChange::Create(path.clone(), node));
             }
             Operation::Open { file, created: false, path } => {
-                // Already known by number, unless it was there before the recording began. Directories have none.
+                // Already known by number, unless it was there before the recording began.
                 if let Some(node) = self.cached_names.files.get(path) {
                     self.numbers.entry(*file).or_insert(*node);
+                } else {
+                    self.folders.insert(*file, path.clone());
                 }
             }
             Operation::Write { file, offset, data } => {
@@ -160,12 +189,13 @@ impl Disk {
                 }
             }
             Operation::SyncBegin { call, file } => {
-                let node = self.numbers.get(file).copied();
-                self.syncs.insert(*call, (self.now, node));
+                let folder = || Synchronised::Folder(self.folders.get(file).cloned());
+                let what = self.numbers.get(file).map_or_else(folder, |node| Synchronised::File(*node));
+                self.syncs.insert(*call, (self.now, what));
             }
             Operation::SyncEnd { call, succeeded } => {
-                if let Some((begun, node)) = self.syncs.remove(call) {
-                    self.synchronised(begun, node, *succeeded);
+                if let Some((begun, what)) = self.syncs.remove(call) {
+                    self.synchronised(begun, &what, *succeeded);
                 }
             }
             Operation::Rename { from, to } => self.name(NameChange::Rename(from.clone(), to.clone())),
@@ -186,20 +216,25 @@ impl Disk {
         self.pending_names.push((self.now, change));
     }
 
-    fn synchronised(&mut self, begun: u64, node: Option<NodeId>, succeeded: bool) {
-        match node {
-            Some(node) => {
-                if let Some(node) = self.nodes.get_mut(&node) {
+    fn synchronised(&mut self, begun: u64, what: &Synchronised, succeeded: bool) {
+        match what {
+            Synchronised::File(node) => {
+                if let Some(node) = self.nodes.get_mut(node) {
                     node.synchronised(begun, succeeded);
                 }
             }
-            None if succeeded => {
+            Synchronised::Folder(folder) if succeeded => {
                 let kept = self.pending_names.partition_point(|(at, _)| *at < begun);
-                for (_, change) in self.pending_names.drain(..kept) {
-                    self.durable_names.apply(&change);
+                let later = self.pending_names.split_off(kept);
+                for (at, change) in std::mem::take(&mut self.pending_names) {
+                    match self.names {
+                        Names::OfTheirFolder if folder.as_deref() != change.folder() => self.pending_names.push((at, change)),
+                        _ => self.durable_names.apply(&change),
+                    }
                 }
+                self.pending_names.extend(later);
             }
-            None => {}
+            Synchronised::Folder(_) => {}
         }
     }
 
@@ -211,10 +246,10 @@ impl Disk {
             names.apply(change);
         }
         let mut written: BTreeMap<NodeId, PathBuf> = BTreeMap::new();
-        for directory in &names.directories {
+        for directory in names.directories.iter().filter(|path| names.reaches(path)) {
             std::fs::create_dir_all(target.join(directory))?;
         }
-        for (path, id) in &names.files {
+        for (path, id) in names.files.iter().filter(|(path, _)| names.reaches(path)) {
             let path = target.join(path);
             if let Some(first) = written.get(id) {
                 std::fs::hard_link(first, &path)?;
@@ -265,7 +300,17 @@ impl Disk {
     }
 }
 
-impl Names {
+impl NameChange {
+    /// The folder whose names it changes.
+    fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Create(path, _) | Self::Unlink(path) | Self::MakeDirectory(path) | Self::RemoveDirectory(path) => path.parent(),
+            Self::Rename(_, to) | Self::Link(_, to) => to.parent(),
+        }
+    }
+}
+
+impl Tree {
     fn apply(&mut self, change: &NameChange) {
         match change {
             NameChange::Create(path, node) => drop(self.files.insert(path.clone(), *node)),
@@ -285,6 +330,11 @@ impl Names {
                 }
             }
         }
+    }
+
+    /// Whether every folder above has a name.
+    fn reaches(&self, path: &Path) -> bool {
+        path.ancestors().skip(1).all(|above| above.as_os_str().is_empty() || self.directories.contains(above))
     }
 
     fn move_directory(&mut self, from: &Path, to: &Path) {
@@ -519,6 +569,31 @@ mod tests {
         let nameless = [open().remove(0), write(0, b"x")].into_iter().chain(sync(2, true));
         assert_eq!(after(nameless, Loss::Everything, 0), None);
         assert_eq!(after(open(), Loss::Everything, 0), Some(Vec::new()));
+    }
+
+    #[test]
+    fn held_to_posix_a_folder_keeps_its_own_names_and_is_lost_without_one() {
+        let synced = |folder: &str, call| {
+            let open = Operation::Open { file: call, created: false, path: folder.into() };
+            [open, Operation::SyncBegin { call, file: call }, Operation::SyncEnd { call, succeeded: true }]
+        };
+        let made = || {
+            let inside = Operation::Open { file: FILE, created: true, path: "folder/file".into() };
+            [Operation::MakeDirectory { path: "folder".into() }, inside, write(0, b"x")].into_iter().chain(sync(2, true))
+        };
+        let left = |operations: Vec<Operation>, names| {
+            let (empty, target) = (tempfile::tempdir().expect("directory"), tempfile::tempdir().expect("directory"));
+            let mut disk = Disk::holding(empty.path()).expect("empty").keeping(names);
+            operations.iter().for_each(|operation| disk.apply(operation));
+            disk.cut(Loss::Everything, &mut Chance::new(0), target.path()).expect("cut");
+            (target.path().join("folder").exists(), fs::read(target.path().join("folder/file")).ok())
+        };
+        let whole = (true, Some(b"x".to_vec()));
+        let inner: Vec<_> = made().chain(synced("folder", 7)).collect();
+        assert_eq!(left(inner.clone(), Names::InOrder), whole);
+        assert_eq!(left(inner.clone(), Names::OfTheirFolder), (false, None));
+        assert_eq!(left(made().chain(synced("", 8)).collect(), Names::OfTheirFolder), (true, None));
+        assert_eq!(left(inner.into_iter().chain(synced("", 8)).collect(), Names::OfTheirFolder), whole);
     }
 
     #[test]

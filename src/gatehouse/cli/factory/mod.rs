@@ -162,7 +162,9 @@ fn write_new(path: &std::path::Path, content: &[u8]) -> Result<(), Failure> {
     let write = || {
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(content)?;
-        file.sync_all()
+        file.sync_all()?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        std::fs::File::open(folder.unwrap_or_else(|| ".".as_ref()))?.sync_all()
     };
     write().map_err(|error: io::Error| {
         let exit = if error.kind() == io::ErrorKind::AlreadyExists { Exit::Conflict } else { Exit::Unavailable };
