@@ -114,6 +114,13 @@ impl Authority {
     /// # Errors
     /// When issuing is halted, the clock cannot be trusted, the profile refuses, or recording fails.
     pub async fn issue(&self, order: Order<'_>) -> Result<Issued, IssueError> {
+        let profile = order.profile;
+        let outcome = self.issue_uncounted(order).await;
+        crate::metrics::ordered(profile, &outcome);
+        outcome
+    }
+
+    async fn issue_uncounted(&self, order: Order<'_>) -> Result<Issued, IssueError> {
         let (now, _) = self.may_issue().await?;
         let Order { seat, profile, csr, facts, renewal } = order;
         if seat == Seat::Root || profile.is_ca() {

@@ -76,7 +76,9 @@ impl Authority {
         if let (Some((row, _)), false) = (&before, due) {
             return self.present(row).await;
         }
-        match self.renew(wanted, &row_name, before.clone()).await {
+        let renewed = self.renew(wanted, &row_name, before.clone()).await;
+        crate::metrics::ordered(&wanted.role.profile(), &renewed);
+        match renewed {
             Ok(presented) => Ok(presented),
             // Halted or not: what is still valid goes on being shown.
             Err(error) => match &before {

@@ -48,6 +48,7 @@ impl Authority {
             let now = self.now();
             let (batch, fact, revoked) = revocation(id, record, &entry, now, reason);
             if self.commit(batch, now, vec![fact]).await?.is_some() {
+                crate::metrics::revoked(&revoked.profile, reason);
                 self.0.work.notify_one();
                 return Ok(revoked);
             }
@@ -65,17 +66,22 @@ impl Authority {
             let (record, entry) = self.load::<Record>(RECORDS, &id.row()).await?.ok_or_else(|| RevokeError::Unknown(id.clone()))?;
             let Some(before) = record.renews().cloned() else { return Ok(()) };
             let now = self.now();
+            let mut ended_profile = None;
             let mut facts = vec![Fact::FirstUsed { certificate: id.clone() }];
             let mut batch =
                 Batch::new().require_version(RECORDS, id.row(), entry.version).put(RECORDS, id.row(), codec::encode(&record.used()));
             if let Some((old, entry)) = self.load::<Record>(RECORDS, &before.row()).await?
                 && matches!(old.life, Life::Superseded { .. })
             {
-                let (ended, fact, _) = revocation(&before, old, &entry, now, Reason::Superseded);
+                let (ended, fact, old) = revocation(&before, old, &entry, now, Reason::Superseded);
+                ended_profile = Some(old.profile);
                 batch = batch.and(ended);
                 facts.push(fact);
             }
             if self.commit(batch, now, facts).await?.is_some() {
+                if let Some(profile) = ended_profile {
+                    crate::metrics::revoked(&profile, Reason::Superseded);
+                }
                 self.0.work.notify_one();
                 return Ok(());
             }
@@ -112,16 +118,19 @@ impl Authority {
         for (row, entry) in rows {
             let id = certificate_id(&entry.value)?;
             let record = self.load::<Record>(RECORDS, &id.row()).await?;
-            let (batch, facts) = match record {
+            let (batch, facts, profile) = match record {
                 Some((record, entry)) if matches!(record.life, Life::Superseded { .. }) && record.not_after >= now => {
-                    let (batch, fact, _) = revocation(&id, record, &entry, now, Reason::Superseded);
-                    (batch, vec![fact])
+                    let (batch, fact, record) = revocation(&id, record, &entry, now, Reason::Superseded);
+                    (batch, vec![fact], Some(record.profile))
                 }
                 // Revoked or expired before its grace ended: only the reminder is left.
-                _ => (Batch::new().delete(INDEX, row), Vec::new()),
+                _ => (Batch::new().delete(INDEX, row), Vec::new(), None),
             };
             ended += usize::from(!facts.is_empty());
             if self.commit(batch, now, facts).await?.is_some() {
+                if let Some(profile) = profile {
+                    crate::metrics::revoked(&profile, Reason::Superseded);
+                }
                 self.0.work.notify_one();
             }
         }

@@ -40,6 +40,9 @@ impl Authority {
                     Err(error) => Err(error.into()),
                 },
             };
+            if done.is_err() {
+                crate::metrics::upkeep_failed();
+            }
             match done {
                 Ok(()) => failing = false,
                 // Two a second of the same would bury the log.

@@ -5,7 +5,10 @@ use gatehouse::app::{
     control::ask,
     custody::{Answer, FactsGiven, Order, RecordInfo},
 };
-use gatehouse_testkit::server::{Installation, Server};
+use gatehouse_testkit::{
+    process::poll_until,
+    server::{Installation, PATIENCE, Server},
+};
 use std::{
     collections::BTreeSet,
     fs,
@@ -28,7 +31,11 @@ role = \"https\"
 
 /// A server with a root and a service authority, whose HTTPS listener has its certificate from that.
 fn start() -> Server {
-    let installation = Installation::new(PROGRAM, LISTENERS).expect("installation");
+    start_with(LISTENERS)
+}
+
+fn start_with(listeners: &str) -> Server {
+    let installation = Installation::new(PROGRAM, listeners).expect("installation");
     let made = installation.run(&["ca", "init", "--organisation", "Example"]).expect("runs");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     installation.start().expect("the server starts")
@@ -103,6 +110,47 @@ fn after_a_halt_is_answered_no_certificate_is_issued_until_somebody_resumes() {
     assert!(server.command(&["ca", "status"]).contains("stolen laptop"));
     server.command(&["ca", "resume"]);
     assert!(issue(&socket, "later", &csr).is_some());
+}
+
+#[test]
+fn metrics_tell_what_was_issued_refused_and_revoked_and_how_long_lists_and_authorities_last() {
+    let listeners = format!("{LISTENERS}[listener.metrics]\naddress = \"127.0.0.1:0\"\nrole = \"metrics\"\n");
+    let server = start_with(&listeners);
+    let (socket, csr) = (socket(&server), request(server.installation().folder()));
+    let agent = issue(&socket, "agent", &csr).expect("a certificate");
+    server.command(&["ca", "revoke", &agent.id.to_string(), "--reason", "key-compromise"]);
+    assert!(issue(&socket, "thief", &csr).is_none(), "the key is known to be compromised");
+    server.command(&["ca", "halt"]);
+    assert!(issue(&socket, "late", &csr).is_none());
+
+    let url = format!("http://{}/metrics", server.address("metrics"));
+    if curl(&[&url]).is_none() {
+        return;
+    }
+    let shown = || text(&curl(&[&url]).expect("curl is there"));
+    let value = |name: &str| shown().lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+    let becomes = |name: &str, expected: &dyn Fn(f64) -> bool| {
+        let found = poll_until(PATIENCE, || value(name).filter(|value| expected(*value)));
+        found.unwrap_or_else(|| panic!("{name} is {:?} in\n{}", value(name), shown()))
+    };
+    becomes("gatehouse_ca_issuance_halted", &|halted| halted == 1.0);
+    becomes("gatehouse_ca_issued_total{profile=\"agent-client\"}", &|issued| issued == 1.0);
+    becomes("gatehouse_ca_issued_total{profile=\"api-server\"}", &|issued| issued == 1.0);
+    for reason in ["compromised-key", "issuance-halted"] {
+        becomes(&format!("gatehouse_ca_refused_total{{profile=\"agent-client\",reason=\"{reason}\"}}"), &|refused| refused == 1.0);
+    }
+    becomes("gatehouse_ca_revoked_total{profile=\"agent-client\",reason=\"key-compromise\"}", &|revoked| revoked == 1.0);
+    becomes("gatehouse_ca_crl_entries{authority=\"service.1\"}", &|entries| entries == 1.0);
+    for authority in ["root.1", "service.1"] {
+        let time = |name: &str| becomes(&format!("gatehouse_ca_{name}_seconds{{authority=\"{authority}\"}}"), &|time| time > 0.0);
+        let (made, next, end) = (time("crl_this_update"), time("crl_next_update"), time("authority_not_after"));
+        assert_eq!(next - made, 86400.0);
+        assert!(next < end, "{next} {end}");
+    }
+    let certificate = becomes("gatehouse_certificate_not_after_seconds{listener=\"api\"}", &|end| end > 0.0);
+    assert!(certificate < value("gatehouse_ca_authority_not_after_seconds{authority=\"service.1\"}").expect("shown"));
+    server.command(&["ca", "resume"]);
+    becomes("gatehouse_ca_issuance_halted", &|halted| halted == 0.0);
 }
 
 #[test]

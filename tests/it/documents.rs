@@ -26,8 +26,12 @@ fn every_example_configuration_can_be_used() {
 
 #[test]
 fn the_list_of_metrics_is_the_one_in_the_code() {
-    let tables =
-        [("Process and store", gatehouse::app::METRICS), ("Connections", gatehouse_net::METRICS), ("HTTP", gatehouse_http::METRICS)];
+    let tables = [
+        ("Process and store", gatehouse::app::METRICS),
+        ("Certificate authorities", gatehouse_ca::METRICS),
+        ("Connections", gatehouse_net::METRICS),
+        ("HTTP", gatehouse_http::METRICS),
+    ];
     let sections: String = tables.iter().map(|(title, metrics)| format!("\n## {title}\n\n{}", table(metrics))).collect();
     let path = root().join("docs/metrics.md");
     let written = fs::read_to_string(&path).expect("docs/metrics.md");

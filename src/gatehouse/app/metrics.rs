@@ -1,6 +1,7 @@
 //! What the process as a whole tells, and the store's own counters taken over.
 
 use gatehouse_base::telemetry::{Metric, MetricKind, Metrics};
+use gatehouse_ca::{Authority, Told};
 use gatehouse_net::{CertificateSource, Shutdown};
 use gatehouse_store::Store;
 use std::{
@@ -57,7 +58,7 @@ pub const METRICS: &[Metric] = &[
 ];
 
 pub(super) fn declare(metrics: &Metrics) {
-    for all in [METRICS, gatehouse_net::METRICS, gatehouse_http::METRICS] {
+    for all in [METRICS, gatehouse_ca::METRICS, gatehouse_net::METRICS, gatehouse_http::METRICS] {
         metrics.declare(all);
     }
     metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -67,13 +68,15 @@ pub(super) fn declare(metrics: &Metrics) {
 pub(super) struct Sources {
     pub(super) metrics: Metrics,
     pub(super) store: Store,
+    pub(super) authority: Authority,
     /// The listeners' certificates, each with the listener's name.
     pub(super) certificates: Vec<(String, Arc<dyn CertificateSource>)>,
 }
 
 /// Folds histograms and takes over what others count, until everything ends.
 pub(super) async fn upkeep(sources: Sources, interval: Duration, shutdown: Shutdown) {
-    let Sources { metrics, store, certificates } = sources;
+    let Sources { metrics, store, authority, certificates } = sources;
+    let mut told = Told::default();
     let mut ticks = tokio::time::interval(interval);
     loop {
         tokio::select! {
@@ -86,6 +89,9 @@ pub(super) async fn upkeep(sources: Sources, interval: Duration, shutdown: Shutd
                 // Exact: seconds up to the year 9999 are far below 2^53.
                 metrics::gauge!(CERTIFICATE_END, "listener" => listener.clone()).set(end.secs() as f64);
             }
+        }
+        if let Err(error) = authority.tell(&mut told).await {
+            tracing::debug!(%error, "the authority's metrics are those of before");
         }
         let counted = store.metrics();
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

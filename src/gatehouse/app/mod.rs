@@ -206,10 +206,10 @@ impl App {
         let handlers = handlers
             .on(move |backup::Begin(plan)| std::future::ready(backups.begin(plan, SystemClock.now())))
             .on(move |backup::HowFar {}| std::future::ready(reports.report()));
-        let stopped = shutdown.clone();
+        let (stopped, watched) = (shutdown.clone(), authority.clone());
         helpers.start("authority", async move { authority.run(stopped.stopped()).await });
         helpers.start("control socket", control.serve(Arc::new(handlers), shutdown.clone()));
-        let sources = metrics::Sources { metrics: telemetry.metrics().clone(), store: store.clone(), certificates };
+        let sources = metrics::Sources { metrics: telemetry.metrics().clone(), store: store.clone(), authority: watched, certificates };
         helpers.start("metrics", metrics::upkeep(sources, UPKEEP_INTERVAL, shutdown.clone()));
         if let Some(interval) = notifier.heartbeat() {
             helpers.start("watchdog", heartbeat(Notifier::from_environment(), interval, shutdown.clone()));
