@@ -54,18 +54,19 @@ pub struct Tls {
     modern: Modern,
     /// On device ports, what serves those that rustls cannot.
     constrained: Option<ServerContexts>,
+    only: Option<Engine>,
 }
 
 impl Tls {
     /// Presents the source's certificate, asks clients for none, and offers these application protocols, the most
     /// wanted first.
     pub fn new(source: Arc<dyn CertificateSource>, alpn: &[&[u8]]) -> Self {
-        Self { modern: Modern::new(source, alpn, None), constrained: None }
+        Self { modern: Modern::new(source, alpn, None), constrained: None, only: None }
     }
 
     /// The same, and lets in only clients whose chain the judge finds good.
     pub fn with_clients(source: Arc<dyn CertificateSource>, alpn: &[&[u8]], judge: Arc<dyn ClientJudge>, clock: Arc<dyn Clock>) -> Self {
-        Self { modern: Modern::new(source, alpn, Some(Clients { judge, clock })), constrained: None }
+        Self { modern: Modern::new(source, alpn, Some(Clients { judge, clock })), constrained: None, only: None }
     }
 
     /// A device port: the same with both engines. No record is longer than a device's buffer ([`MAX_RECORD`](crate::MAX_RECORD)).
@@ -79,7 +80,14 @@ impl Tls {
     ) -> Self {
         let clients = Clients { judge, clock };
         let constrained = ServerContexts::new(Transport::Stream, listener, Arc::clone(&source), Some(clients.clone()), alpn);
-        Self { modern: Modern::new(source, alpn, Some(clients)).with_short_records(), constrained: Some(constrained) }
+        Self { modern: Modern::new(source, alpn, Some(clients)).with_short_records(), constrained: Some(constrained), only: None }
+    }
+
+    /// The same device port with one engine for everybody, so that the two can be compared.
+    #[must_use]
+    pub fn only(mut self, engine: Engine) -> Self {
+        self.only = Some(engine);
+        self
     }
 
     pub(crate) fn source(&self) -> Arc<dyn CertificateSource> {
@@ -100,7 +108,7 @@ impl Tls {
         let mut hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         let _turn = gate.handshake().await;
         let served = match &self.constrained {
-            Some(contexts) if !self.modern.serves(&hello.client_hello()) => {
+            Some(contexts) if self.engine_for(&hello) == Engine::OpenSsl => {
                 let StartHandshake { mut io, .. } = hello;
                 io.continue_after(0);
                 constrained::accept(contexts, io, address).await
@@ -115,5 +123,9 @@ impl Tls {
             ::metrics::counter!(metrics::SERVED, "listener" => Arc::clone(listener), "engine" => engine).increment(1);
         }
         served
+    }
+
+    fn engine_for(&self, hello: &StartHandshake<Socket>) -> Engine {
+        self.only.unwrap_or_else(|| if self.modern.serves(&hello.client_hello()) { Engine::Rustls } else { Engine::OpenSsl })
     }
 }

@@ -1,0 +1,7 @@
+//! Device ports against every chain of `certs/`, every engine, and stock clients.
+
+mod devices;
+mod records;
+mod stock;
+mod support;
+mod verdicts;
