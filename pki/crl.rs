@@ -325,6 +325,19 @@ impl fmt::Debug for CertificateList {
 }
 
 impl RevocationReason {
+    /// Every reason that a complete list can give.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Unspecified,
+        Self::KeyCompromise,
+        Self::CaCompromise,
+        Self::AffiliationChanged,
+        Self::Superseded,
+        Self::CessationOfOperation,
+        Self::CertificateHold,
+        Self::PrivilegeWithdrawn,
+        Self::AaCompromise,
+    ];
+
     /// The number that stands in the entry.
     pub const fn code(self) -> u8 {
         match self {
@@ -342,32 +355,13 @@ impl RevocationReason {
 }
 
 fn read_reason(value: &[u8]) -> Result<RevocationReason, CertificateError> {
-    use RevocationReason::{
-        AaCompromise, AffiliationChanged, CaCompromise, CertificateHold, CessationOfOperation, KeyCompromise, PrivilegeWithdrawn,
-        Superseded, Unspecified,
-    };
-    match value {
-        [tag::ENUMERATED, 1, code] => {
-            let known = [
-                Unspecified,
-                KeyCompromise,
-                CaCompromise,
-                AffiliationChanged,
-                Superseded,
-                CessationOfOperation,
-                CertificateHold,
-                PrivilegeWithdrawn,
-                AaCompromise,
-            ];
-            // 7 does not exist, and 8 (removeFromCRL) has its place in delta lists only: in a whole list nobody can
-            // say whether the certificate is revoked or not.
-            known.into_iter().find(|reason| reason.code() == *code).ok_or(CertificateError::new(
-                Rule::RevocationListForm,
-                "an entry has a reason that a complete list cannot have (RFC 5280 §5.3.1)",
-            ))
-        }
-        _ => refuse("an entry's reason is malformed"),
-    }
+    let [tag::ENUMERATED, 1, code] = value else { return refuse("an entry's reason is malformed") };
+    // 7 does not exist, and 8 (removeFromCRL) has its place in delta lists only: in a whole list nobody can
+    // say whether the certificate is revoked or not.
+    RevocationReason::ALL
+        .into_iter()
+        .find(|reason| reason.code() == *code)
+        .ok_or(CertificateError::new(Rule::RevocationListForm, "an entry has a reason that a complete list cannot have (RFC 5280 §5.3.1)"))
 }
 
 fn refuse<T>(what: &'static str) -> Result<T, CertificateError> {

@@ -2,15 +2,16 @@
 
 use std::fmt;
 
+/// Makes an enum of a table of rules: variant, code, where it is written, and a sentence.
 macro_rules! rules {
-    ($($variant:ident $code:literal $section:literal $sentence:literal)*) => {
-        /// A rule of chain verification. Every refusal names exactly one.
+    ($(#[$about:meta])* $name:ident $before:literal $($variant:ident $code:literal $section:literal $sentence:literal)*) => {
+        $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Rule {
-            $(#[doc = concat!("Broken when ", $sentence, " (", $section, ").")] $variant,)*
+        pub enum $name {
+            $(#[doc = concat!($before, $sentence, " (", $section, ").")] $variant,)*
         }
 
-        impl Rule {
+        impl $name {
             /// Every rule.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
@@ -24,15 +25,19 @@ macro_rules! rules {
                 match self { $(Self::$variant => $section),* }
             }
 
-            /// How it was broken, as a sentence.
+            /// Its sentence, as the table has it.
             pub const fn sentence(self) -> &'static str {
                 match self { $(Self::$variant => $sentence),* }
             }
         }
     };
 }
+pub(crate) use rules;
 
 rules! {
+    /// A rule of chain verification. Every refusal names exactly one. Its sentence says how it was broken.
+    Rule "Broken when "
+
     NoCertificate "no-certificate" "RFC 8446 §4.4.2.4" "no certificate was presented"
     TooMany "too-many" "Gatehouse limit" "more certificates were presented than are read"
     TooLarge "too-large" "Gatehouse limit" "more bytes were presented than are read"

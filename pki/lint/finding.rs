@@ -2,37 +2,10 @@
 
 use std::fmt;
 
-macro_rules! rules {
-    ($($variant:ident $code:literal $section:literal $sentence:literal)*) => {
-        /// A rule that to-be-signed bytes are held to.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum LintRule {
-            $(#[doc = concat!($sentence, " (", $section, ").")] $variant,)*
-        }
+crate::rule::rules! {
+    /// A rule that to-be-signed bytes are held to. Its sentence says what is so when it is kept.
+    LintRule ""
 
-        impl LintRule {
-            /// Every rule.
-            pub const ALL: &[Self] = &[$(Self::$variant),*];
-
-            /// A stable word for programs and tables.
-            pub const fn code(self) -> &'static str {
-                match self { $(Self::$variant => $code),* }
-            }
-
-            /// Where the rule is written.
-            pub const fn section(self) -> &'static str {
-                match self { $(Self::$variant => $section),* }
-            }
-
-            /// The rule, as a sentence.
-            pub const fn sentence(self) -> &'static str {
-                match self { $(Self::$variant => $sentence),* }
-            }
-        }
-    };
-}
-
-rules! {
     Encoding "encoding" "RFC 5280 §4.1, X.690" "the bytes are the one DER encoding of a TBSCertificate"
     Version "version" "RFC 5280 §4.1.2.1" "the version is 3"
     Serial "serial" "RFC 5280 §4.1.2.2" "the serial number is positive, fits into 20 octets and is the one that was drawn"
