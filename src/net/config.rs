@@ -1,5 +1,6 @@
 //! The section `[net]`: how many peers may be there at once, and how long they may take.
 
+use crate::places::Prefixes;
 use gatehouse_base::config::{Configure, Section};
 use std::time::Duration;
 
@@ -20,6 +21,12 @@ pub struct Config {
     pub handshakes: usize,
     /// From accepting a connection to the end of its TLS handshake. Default 10 s.
     pub handshake_timeout: Duration,
+}
+
+impl Config {
+    pub(crate) fn prefixes(&self) -> Prefixes {
+        Prefixes { v4: self.peer_prefix_v4, v6: self.peer_prefix_v6 }
+    }
 }
 
 impl Configure for Config {
