@@ -1,6 +1,6 @@
 //! The section `[net]`: how many peers may be there at once, and how long they may take.
 
-use crate::places::Prefixes;
+use crate::{UdpConfig, places::Prefixes};
 use gatehouse_base::config::{Configure, Section};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub struct Config {
     pub handshakes: usize,
     /// From accepting a connection to the end of its TLS handshake. Default 10 s.
     pub handshake_timeout: Duration,
+    /// `[net.udp]`: peers that speak in datagrams.
+    pub udp: UdpConfig,
 }
 
 impl Config {
@@ -32,6 +34,7 @@ impl Config {
 impl Configure for Config {
     fn read(from: &mut Section<'_>) -> Option<Self> {
         let defaults = Self::default();
+        let udp = from.section("udp");
         let config = Self {
             connections: from.within("connections", defaults.connections, 1..=1_000_000),
             connections_per_peer: from.within("connections_per_peer", defaults.connections_per_peer, 1..=1_000_000),
@@ -43,6 +46,7 @@ impl Configure for Config {
                 defaults.handshake_timeout,
                 Duration::from_millis(100)..=Duration::from_secs(300),
             ),
+            udp: udp?,
         };
         if config.connections_per_peer > config.connections {
             from.remark("connections_per_peer", "is above `connections`, so that one peer can use them all");
@@ -60,6 +64,7 @@ impl Default for Config {
             peer_prefix_v6: 56,
             handshakes: 256,
             handshake_timeout: Duration::from_secs(10),
+            udp: UdpConfig::default(),
         }
     }
 }

@@ -7,6 +7,9 @@
 //! [`CertificateSource`] that is asked in every handshake, so that they change under a running listener. Where clients have
 //! to present a chain, a [`ClientJudge`] sees it inside the handshake, and the service gets what `gatehouse-pki` found.
 //!
+//! Peers that speak in datagrams come through a [`DatagramListener`] to a [`DatagramService`], whole records at a time; the
+//! [`DatagramGate`] counts them.
+//!
 //! Stopping has two steps. When draining begins, the loop takes what the kernel has accepted for it, closes its
 //! socket, and waits for the services to finish; when everything has to stop, it drops them.
 //!
@@ -29,6 +32,7 @@ mod shutdown;
 mod socket;
 mod stream;
 mod tls;
+mod udp;
 
 pub use certs::{CertificateSource, Credentials, CredentialsError, FileCertificates};
 pub use clients::{ClientJudge, FileClients};
@@ -44,3 +48,6 @@ pub use servers::{PresharedKey, Refusal, ServerTrust};
 pub use shutdown::Shutdown;
 pub use stream::{MAX_RECORD, Stream};
 pub use tls::{Engine, Tls};
+pub use udp::{
+    Closed, Config as UdpConfig, DatagramConnection, DatagramGate, DatagramListener, DatagramSender, DatagramService, SendError,
+};

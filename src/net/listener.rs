@@ -1,8 +1,6 @@
 //! The one accept loop.
 
-use crate::{
-    CertificateSource, Gate, Peer, Shutdown, Stream, Tls, metrics, places::Admission, socket::Socket, tls::HandshakeError,
-};
+use crate::{CertificateSource, Gate, Peer, Shutdown, Stream, Tls, metrics, places::Admission, socket::Socket, tls::HandshakeError};
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},

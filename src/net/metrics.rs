@@ -1,4 +1,4 @@
-//! What the accept loop counts.
+//! What the accept loop and the sockets of datagrams count.
 
 use gatehouse_base::telemetry::{Metric, MetricKind};
 
@@ -9,11 +9,15 @@ pub(crate) const HANDSHAKES: &str = "gatehouse_net_handshakes_in_progress";
 pub(crate) const HANDSHAKE_SECONDS: &str = "gatehouse_net_handshake_seconds";
 pub(crate) const HANDSHAKE_FAILURES: &str = "gatehouse_net_handshake_failures_total";
 pub(crate) const SERVED: &str = "gatehouse_net_tls_connections_total";
+pub(crate) const HALF_OPEN: &str = "gatehouse_net_half_open";
+pub(crate) const CHALLENGES: &str = "gatehouse_net_challenges_total";
+pub(crate) const DROPPED: &str = "gatehouse_net_datagrams_dropped_total";
+pub(crate) const CLOSED: &str = "gatehouse_net_datagram_peers_closed_total";
 pub(crate) const RELOADS: &str = "gatehouse_net_certificate_reloads_total";
 
 /// Every metric of this crate.
 pub const METRICS: &[Metric] = &[
-    Metric { name: CONNECTIONS, kind: MetricKind::Gauge, labels: &["listener"], help: "Connections that are open." },
+    Metric { name: CONNECTIONS, kind: MetricKind::Gauge, labels: &["listener"], help: "Connections that are open, over TCP or UDP." },
     Metric { name: ACCEPTED, kind: MetricKind::Counter, labels: &["listener"], help: "Connections that were let in." },
     Metric {
         name: REFUSED,
@@ -31,19 +35,43 @@ pub const METRICS: &[Metric] = &[
         name: HANDSHAKE_SECONDS,
         kind: MetricKind::Histogram,
         labels: &["listener"],
-        help: "Seconds from accepting a connection to the end of its successful TLS handshake.",
+        help: "Seconds from accepting a connection, or a valid cookie, to the end of its successful handshake.",
     },
     Metric {
         name: HANDSHAKE_FAILURES,
         kind: MetricKind::Counter,
         labels: &["listener", "reason"],
-        help: "TLS handshakes that failed: `timeout`, `certificate` (the client's was refused), `presented` (we have no certificate that this peer could take), `protocol` or `io`.",
+        help: "TLS and DTLS handshakes that failed: `timeout`, `certificate` (the client's was refused), `presented` (we have no certificate that this peer could take), `protocol`, `io`, or `full` (the place was needed).",
     },
     Metric {
         name: SERVED,
         kind: MetricKind::Counter,
         labels: &["listener", "engine"],
         help: "TLS handshakes that succeeded, and whether `rustls` or, on device ports, `openssl` serves the connection.",
+    },
+    Metric {
+        name: HALF_OPEN,
+        kind: MetricKind::Gauge,
+        labels: &["listener"],
+        help: "Peers on UDP that are not done with their handshake or have not proved their address, at most `[net.udp] half_open`.",
+    },
+    Metric {
+        name: CHALLENGES,
+        kind: MetricKind::Counter,
+        labels: &["listener"],
+        help: "First hellos on UDP that were answered with a cookie; nothing is kept about them.",
+    },
+    Metric {
+        name: DROPPED,
+        kind: MetricKind::Counter,
+        labels: &["listener", "reason"],
+        help: "Datagrams thrown away: `noise` or `stranger` (nothing that begins or continues anything), `half_open` or `network` (that limit is reached), `length`, `queue` (the service is behind), `send`, or `draining`.",
+    },
+    Metric {
+        name: CLOSED,
+        kind: MetricKind::Counter,
+        labels: &["listener", "reason"],
+        help: "Connected peers on UDP that are gone: `peer` or `local` took leave, `idle`, `replaced` (by its own new handshake), `evicted` (another needed the place), or `protocol`.",
     },
     Metric {
         name: RELOADS,
