@@ -5,7 +5,7 @@
 //! with its chain.
 
 use crate::{
-    der::{self, DerError, Reader, tag},
+    der::{self, DerError, Element, Reader, tag, write},
     distinguished_name::DistinguishedName,
     extensions::{ExtendedKeyUsage, Extensions, KeyUsage},
     general_name::GeneralName,
@@ -61,15 +61,15 @@ impl Certificate {
     /// Reads one certificate in DER; nothing may follow it.
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
         if der.len() > MAX_CERTIFICATE {
-            return Err(CertificateError::new(Rule::TooLarge, "the certificate is larger than 16 KiB"));
+            return Err(CertificateError::too_large());
         }
         der::check(der, MAX_CERTIFICATE)?;
-        let mut outer = Reader::only(der, tag::SEQUENCE)?;
-        let to_be_signed = outer.expect(tag::SEQUENCE)?;
-        let algorithm = outer.expect(tag::SEQUENCE)?.raw;
-        let signature = outer.bytes_in_bits()?;
-        outer.finish()?;
+        Self::from_checked(der)
+    }
 
+    /// Reads one certificate in bytes that [`der::check`] found to be one element in DER.
+    pub(crate) fn from_checked(der: &[u8]) -> Result<Self, CertificateError> {
+        let (to_be_signed, algorithm, signature) = outer_parts(der)?;
         let mut fields = Reader::new(to_be_signed.content);
         read_version(&mut fields)?;
         let serial = read_serial(&mut fields)?;
@@ -217,6 +217,19 @@ impl Certificate {
         &self.der[self.signature.clone()]
     }
 
+    /// The same certificate with another signature by its algorithm. The signature says nothing about any field, so that
+    /// none is read again.
+    pub(crate) fn with_signature(self, signature: &[u8]) -> Result<Self, CertificateError> {
+        let algorithm = outer_parts(&self.der)?.1;
+        let der = write::signed(self.to_be_signed(), algorithm, signature);
+        if der.len() > MAX_CERTIFICATE {
+            return Err(CertificateError::too_large());
+        }
+        let (to_be_signed, _, signature) = outer_parts(&der)?;
+        let (to_be_signed, signature) = (range_in(&der, to_be_signed.raw), range_in(&der, signature));
+        Ok(Self { der: der.into(), to_be_signed, signature, ..self })
+    }
+
     /// What no field can say alone.
     fn check_fields_together(&self) -> Result<(), CertificateError> {
         if self.subject.is_empty() && (self.is_ca() || !self.extensions.alternative_names_critical) {
@@ -256,6 +269,10 @@ impl fmt::Debug for Certificate {
 impl CertificateError {
     pub(crate) fn new(rule: Rule, what: &'static str) -> Self {
         Self { rule, detail: Detail::What(what) }
+    }
+
+    fn too_large() -> Self {
+        Self::new(Rule::TooLarge, "the certificate is larger than 16 KiB")
     }
 
     /// The rule that was broken.
@@ -306,6 +323,14 @@ impl From<PemError> for CertificateError {
     fn from(error: PemError) -> Self {
         Self { rule: Rule::Encoding, detail: Detail::Pem(error) }
     }
+}
+
+/// What is signed, the identifier of the algorithm in DER, and the signature.
+fn outer_parts(der: &[u8]) -> Result<(Element<'_>, &[u8], &[u8]), DerError> {
+    let mut outer = Reader::only(der, tag::SEQUENCE)?;
+    let parts = (outer.expect(tag::SEQUENCE)?, outer.expect(tag::SEQUENCE)?.raw, outer.bytes_in_bits()?);
+    outer.finish()?;
+    Ok(parts)
 }
 
 fn read_version(fields: &mut Reader<'_>) -> Result<(), CertificateError> {
@@ -387,6 +412,41 @@ mod tests {
             Ok(())
         );
         assert_eq!(Certificate::chain_from_pem(certificate.pem().as_bytes()).expect("PEM"), [certificate]);
+    }
+
+    /// Every field; `==` compares bytes only.
+    fn assert_same(one: Certificate, other: Certificate) {
+        let Certificate {
+            der,
+            to_be_signed,
+            signature,
+            signature_algorithm,
+            serial,
+            issuer,
+            subject,
+            not_before,
+            not_after,
+            public_key,
+            extensions,
+        } = one;
+        assert_eq!((der, to_be_signed, signature), (other.der, other.to_be_signed, other.signature));
+        assert_eq!((signature_algorithm, serial, issuer), (other.signature_algorithm, other.serial, other.issuer));
+        assert_eq!((subject, not_before, not_after), (other.subject, other.not_before, other.not_after));
+        assert_eq!((public_key, extensions), (other.public_key, other.extensions));
+    }
+
+    #[test]
+    fn a_certificate_with_another_signature_is_what_its_bytes_are_read_as() {
+        let certificate = Certificate::from_der(&made(|_| {})).expect("a good certificate");
+        // Lengths around those at which a header gets one more byte, of the signature's element and of the whole one.
+        for len in [0, 1, 64, 70, 71, 72, 126, 127, 128, 255, 256, 512, 8000] {
+            let signature = vec![0x5a; len];
+            let other = certificate.clone().with_signature(&signature).expect("it is not too large");
+            assert_eq!((other.signature(), other.to_be_signed()), (signature.as_slice(), certificate.to_be_signed()));
+            assert_same(Certificate::from_der(&other.der).expect("still a good certificate"), other);
+        }
+        let large = certificate.with_signature(&vec![0; MAX_CERTIFICATE]).map(drop);
+        assert_eq!(large.map_err(|error| error.rule()), Err(Rule::TooLarge));
     }
 
     #[test]

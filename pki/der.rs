@@ -8,6 +8,7 @@
 //! This crate reads with it, and the few that have messages of their own in DER: custody its requests, the factory
 //! its CMS, tokens their signatures. It knows none of them. What only this crate needs stays inside of it.
 
+pub(crate) mod append;
 mod check;
 mod error;
 mod time;

@@ -104,7 +104,7 @@ pub(crate) struct BasicConstraints {
 }
 
 /// All that was found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extensions {
     pub(crate) subject_key_id: Option<Box<[u8]>>,
     pub(crate) authority_key_id: Option<AuthorityKeyId>,

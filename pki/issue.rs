@@ -1,15 +1,17 @@
 //! Issuing: from what a profile approved to a signed certificate.
 //!
-//! The encoding is `rcgen`'s. Its signing key here is a [tap](encode::Tap) between encoder and real key: it sees the finished
-//! bytes, has the [lint](crate::lint) examine them, and lets the real key sign only what the lint found good.
+//! The bytes are written first, then the [lint](crate::lint) reads them back, and what it found good is the only thing that
+//! the real key signs.
 
 mod encode;
+#[cfg(test)]
+mod reference;
 mod revocation_list;
+mod to_be_signed;
 
 pub use encode::EncoderError;
-pub(crate) use encode::with_dummy_signature;
 #[cfg(test)]
-pub(crate) use encode::{parameters, to_be_signed};
+pub(crate) use reference::{encoded, parameters};
 pub use revocation_list::{CrlContent, CrlError};
 
 use crate::{
@@ -17,7 +19,7 @@ use crate::{
     distinguished_name::DistinguishedName,
     extensions::KeyUsage,
     key::{Fingerprint, PublicKey, Role, Signer, SignerError},
-    lint::{Expected, Finding, IssuingCa},
+    lint::{self, Expected, Finding, IssuingCa},
     profile::{Approved, Kind},
     serial::Serial,
 };
@@ -29,7 +31,7 @@ pub struct Issuer {
     /// The issuing CA first, the root last.
     chain: Vec<Certificate>,
     signer: Arc<dyn Signer>,
-    /// The issuing CA as the encoder takes it.
+    /// The issuing CA as the encoder of revocation lists takes it.
     written: rcgen::CertificateParams,
     denied: BTreeSet<Fingerprint>,
 }
@@ -118,9 +120,6 @@ pub enum IssueError {
     /// The signer did not sign.
     #[error("the certificate could not be signed")]
     Signer(#[from] SignerError),
-    /// The encoder did not write it.
-    #[error("the certificate could not be written")]
-    Encoder(#[from] EncoderError),
     /// What was signed is not read by the judging half.
     #[error("the finished certificate is not one that is accepted")]
     Certificate(#[from] CertificateError),
@@ -171,7 +170,7 @@ impl Issuer {
         &self.chain
     }
 
-    /// The issuing CA as the encoder takes it.
+    /// The issuing CA as the encoder of revocation lists takes it.
     pub(crate) fn written(&self) -> &rcgen::CertificateParams {
         &self.written
     }
@@ -187,7 +186,7 @@ impl Issuer {
             return Err(IssueError::Hierarchy("a root is signed by its own key; another issuer makes an intermediate"));
         }
         self.check_key(&approved.key)?;
-        encode::signed_by(&self.expected(&approved, Serial::random(random))?, &self.written, &*self.signer)
+        sign(&self.expected(&approved, Serial::random(random))?, &*self.signer)
     }
 
     /// What the finished bytes must say.
@@ -213,14 +212,14 @@ impl Issuer {
         if approved.key != *signer.public_key() {
             return Err(IssueError::Hierarchy("a root is signed by its own key, and the signer has another one"));
         }
-        let expected = Expected {
-            not_before: approved.not_before,
-            not_after: approved.not_after,
-            serial: Serial::random(random),
-            issuing: IssuingCa { name: &[], key_id: &[], signature_algorithm: signer.signature_algorithm(), window: None, cas_below: None },
-            approved: &approved,
-        };
-        encode::self_signed(&expected, signer)
+        sign(&Self::expected_of_root(&approved, signer, Serial::random(random)), signer)
+    }
+
+    /// What the finished bytes of a root must say.
+    pub(crate) fn expected_of_root<'a>(approved: &'a Approved, signer: &dyn Signer, serial: Serial) -> Expected<'a> {
+        let signature_algorithm = signer.signature_algorithm();
+        let issuing = IssuingCa { name: &[], key_id: &[], signature_algorithm, window: None, cas_below: None };
+        Expected { not_before: approved.not_before, not_after: approved.not_after, serial, issuing, approved }
     }
 
     /// A key with two certificates speaks for two. No CA may be an end entity, and no end entity a CA.
@@ -264,6 +263,12 @@ impl fmt::Debug for Issuer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Issuer({})", self.certificate().subject())
     }
+}
+
+/// Writes what is expected, and has it signed if the lint finds nothing.
+fn sign(expected: &Expected<'_>, signer: &dyn Signer) -> Result<Certificate, IssueError> {
+    let to_be_signed = to_be_signed::to_be_signed(expected);
+    lint::examine(&to_be_signed, expected).map_err(IssueError::Lint)?.sign(signer)
 }
 
 /// Whether this certificate of the chain may stand over so many CAs.

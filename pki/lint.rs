@@ -16,9 +16,9 @@ pub use finding::{Finding, LintRule};
 
 use crate::{
     certificate::{Certificate, MAX_CERTIFICATE},
-    der,
-    issue::with_dummy_signature,
-    key::SignatureAlgorithm,
+    der::{self, write},
+    issue::IssueError,
+    key::{SignatureAlgorithm, Signer},
     profile::Approved,
     serial::Serial,
 };
@@ -47,12 +47,26 @@ pub(crate) struct IssuingCa<'a> {
     pub(crate) cas_below: Option<u32>,
 }
 
-/// Every rule that the to-be-signed bytes break.
-pub(crate) fn examine(to_be_signed: &[u8], expected: &Expected<'_>) -> Vec<Finding> {
+/// A certificate that only lacks its signature, and whose to-be-signed bytes break no rule. Only [`examine`] makes one.
+#[derive(Debug)]
+pub(crate) struct Examined(Certificate);
+
+impl Examined {
+    /// Has a key sign exactly the bytes that were examined. What was read from them then is what the certificate says; it is
+    /// not read again.
+    pub(crate) fn sign(self, signer: &dyn Signer) -> Result<Certificate, IssueError> {
+        let signature = signer.sign(self.0.to_be_signed())?;
+        Ok(self.0.with_signature(&signature)?)
+    }
+}
+
+/// Examines to-be-signed bytes; refused, they come with every rule that they break.
+pub(crate) fn examine(to_be_signed: &[u8], expected: &Expected<'_>) -> Result<Examined, Vec<Finding>> {
     let mut findings = Findings::default();
-    if let Err(error) = der::check(to_be_signed, MAX_CERTIFICATE) {
+    let without_signature = write::signed(to_be_signed, expected.issuing.signature_algorithm.identifier_der(), &[]);
+    if let Err(error) = der::check(&without_signature, MAX_CERTIFICATE) {
         findings.add(LintRule::Encoding, error.to_string());
-        return findings.into_vec();
+        return Err(findings.into_vec());
     }
     match Tbs::read(to_be_signed) {
         Ok(tbs) => {
@@ -61,10 +75,12 @@ pub(crate) fn examine(to_be_signed: &[u8], expected: &Expected<'_>) -> Vec<Findi
         }
         Err(error) => findings.add(LintRule::Encoding, error.to_string()),
     }
-    if let Err(error) = Certificate::from_der(&with_dummy_signature(to_be_signed, expected.issuing.signature_algorithm)) {
-        findings.add(LintRule::NotAccepted, error.to_string());
+    match Certificate::from_checked(&without_signature) {
+        Ok(certificate) if findings.is_empty() => return Ok(Examined(certificate)),
+        Ok(_) => {}
+        Err(error) => findings.add(LintRule::NotAccepted, error.to_string()),
     }
-    findings.into_vec()
+    Err(findings.into_vec())
 }
 
 /// The issuer's name in to-be-signed bytes.

@@ -1,9 +1,9 @@
 //! Writing DER: elements made of parts that are DER already.
 //!
-//! Certificates and revocation lists are written by `rcgen`. This writes what it does not: requests, CMS messages, and
-//! the numbers that tokens give as bare bytes. Whoever calls it answers for the parts, whose content is not looked at.
+//! Revocation lists are written by `rcgen`, and what a certificate says by [`append`], into one buffer. This writes the rest:
+//! requests, CMS messages, what is signed with its signature, and the numbers that tokens give as bare bytes. Whoever calls it answers for the parts, whose content is not looked at.
 
-use super::tag;
+use super::{append, tag};
 use gatehouse_types::UnixTime;
 
 /// One element made of these parts, with the shortest form of length (X.690 §10.1).
@@ -43,6 +43,11 @@ pub fn bits(bytes: &[u8]) -> Vec<u8> {
     element(tag::BIT_STRING, &[&[0], bytes])
 }
 
+/// What was signed, the identifier of the algorithm in DER, and the signature: a certificate or a revocation list.
+pub fn signed(to_be_signed: &[u8], algorithm: &[u8], signature: &[u8]) -> Vec<u8> {
+    sequence(&[to_be_signed, algorithm, &bits(signature)])
+}
+
 /// An OCTET STRING.
 pub fn octets(bytes: &[u8]) -> Vec<u8> {
     element(tag::OCTET_STRING, &[bytes])
@@ -65,15 +70,9 @@ pub fn unsigned(magnitude: &[u8]) -> Vec<u8> {
 
 /// A time in the type that its year takes (RFC 5280 §4.1.2.5, RFC 5652 §11.3).
 pub fn time(at: UnixTime) -> Vec<u8> {
-    let time = at.to_date_time();
-    let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
-    let rest = format!("{month:02}{day:02}{:02}{:02}{:02}Z", time.hour(), time.minute(), time.second());
-    let (tag, text) = if (1950..2050).contains(&year) {
-        (tag::UTC_TIME, format!("{:02}{rest}", year % 100))
-    } else {
-        (tag::GENERALIZED_TIME, format!("{year:04}{rest}"))
-    };
-    element(tag, &[text.as_bytes()])
+    let mut der = Vec::with_capacity(17);
+    append::time(&mut der, at);
+    der
 }
 
 #[cfg(test)]

@@ -1,23 +1,16 @@
-//! Writing certificates with `rcgen`.
+//! An issuer as `rcgen` takes it, which writes the revocation lists.
+//!
+//! Its signing key here is a [`Tap`] between encoder and real key: it sees the finished bytes, and whoever asked for the list
+//! examines them before the real key signs.
 
-use super::IssueError;
 use crate::{
     certificate::Certificate,
     der::{DerError, Element, Reader, tag},
     extensions::KeyUsage,
-    key::{KeyAlgorithm, PublicKey, SignatureAlgorithm, Signer},
-    lint::{self, Expected},
-    name::Host,
-    oid,
-    profile::{
-        Approved, Kind,
-        usage::{KeyUse, Purpose},
-    },
+    key::{KeyAlgorithm, PublicKey},
+    lint, oid,
 };
-use rcgen::{
-    BasicConstraints, CertificateParams, CrlDistributionPoint, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa,
-    KeyIdMethod, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SigningKey,
-};
+use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyIdMethod, KeyUsagePurpose, PublicKeyData, SigningKey};
 use std::cell::RefCell;
 
 /// What the encoder says when it does not write something.
@@ -99,25 +92,7 @@ pub(super) fn tapped<T, E: From<EncoderError>>(
     outcome.map_err(|error| refusal.take().unwrap_or_else(|| EncoderError(error.to_string()).into()))
 }
 
-/// A certificate signed by the CA.
-pub(super) fn signed_by(expected: &Expected<'_>, ca: &CertificateParams, signer: &dyn Signer) -> Result<Certificate, IssueError> {
-    let parameters = parameters(expected)?;
-    let subject = PublicInfo::new(&expected.approved.key)?;
-    let sign = |to_be_signed: &[u8]| examine_and_sign(expected, to_be_signed, signer);
-    let encoded =
-        tapped(PublicInfo::new(signer.public_key())?, &sign, |tap| parameters.signed_by(&subject, &rcgen::Issuer::from_params(ca, tap)))?;
-    Ok(Certificate::from_der(encoded.der())?)
-}
-
-/// A root.
-pub(super) fn self_signed(expected: &Expected<'_>, signer: &dyn Signer) -> Result<Certificate, IssueError> {
-    let parameters = parameters(expected)?;
-    let sign = |to_be_signed: &[u8]| examine_and_sign(expected, to_be_signed, signer);
-    let encoded = tapped(PublicInfo::new(signer.public_key())?, &sign, |tap| parameters.self_signed(&tap))?;
-    Ok(Certificate::from_der(encoded.der())?)
-}
-
-/// The CA as the encoder knows an issuer, made once: for each certificate anew it would cost a tenth of issuing it.
+/// The CA as the encoder knows an issuer, made once.
 ///
 /// Nothing when the encoder does not write the CA's name in the same bytes; it folds what is rare in names.
 pub(super) fn issuing_parameters(ca: &Certificate, key: &PublicKey) -> Option<CertificateParams> {
@@ -169,101 +144,4 @@ fn encoder_value(value: Element<'_>) -> Option<DnValue> {
         tag::TELETEX_STRING => Some(DnValue::TeletexString(text.try_into().ok()?)),
         _ => None,
     }
-}
-
-fn examine_and_sign(expected: &Expected<'_>, to_be_signed: &[u8], signer: &dyn Signer) -> Result<Vec<u8>, IssueError> {
-    let findings = lint::examine(to_be_signed, expected);
-    if findings.is_empty() { Ok(signer.sign(to_be_signed)?) } else { Err(IssueError::Lint(findings)) }
-}
-
-/// The bytes that would be signed, for tests of the lint that show it others than those.
-#[cfg(test)]
-pub(crate) fn to_be_signed(parameters: &CertificateParams, subject: &PublicKey, issuer: &super::Issuer) -> Vec<u8> {
-    let seen = RefCell::new(Vec::new());
-    let sign = |to_be_signed: &[u8]| -> Result<Vec<u8>, EncoderError> {
-        seen.replace(to_be_signed.to_vec());
-        Ok(Vec::new())
-    };
-    let subject = PublicInfo::new(subject).expect("issued with");
-    let public = PublicInfo::new(issuer.certificate().public_key()).expect("issued with");
-    tapped(public, &sign, |tap| parameters.signed_by(&subject, &rcgen::Issuer::from_params(issuer.written(), tap)))
-        .expect("the encoder writes it");
-    seen.take()
-}
-
-/// Everything that the certificate says, in `rcgen`'s words.
-pub(crate) fn parameters(expected: &Expected<'_>) -> Result<CertificateParams, EncoderError> {
-    let approved = expected.approved;
-    let mut parameters = CertificateParams::default();
-    parameters.not_before = expected.not_before.to_date_time();
-    parameters.not_after = expected.not_after.to_date_time();
-    parameters.serial_number = Some(SerialNumber::from_slice(expected.serial.as_bytes()));
-    parameters.distinguished_name = subject(approved)?;
-    parameters.subject_alt_names = approved.hosts.iter().map(alternative_name).collect::<Result<_, _>>()?;
-    parameters.is_ca = match approved.kind {
-        Kind::Root { path_length } | Kind::Intermediate { path_length } => IsCa::Ca(BasicConstraints::Constrained(path_length)),
-        Kind::Leaf => IsCa::ExplicitNoCa,
-    };
-    parameters.key_usages = match approved.kind {
-        // What devices demand of a CA, and nothing else.
-        Kind::Root { .. } | Kind::Intermediate { .. } => vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign],
-        Kind::Leaf => approved
-            .key_uses
-            .iter()
-            .map(|key_use| match key_use {
-                KeyUse::DigitalSignature => KeyUsagePurpose::DigitalSignature,
-                KeyUse::KeyAgreement => KeyUsagePurpose::KeyAgreement,
-            })
-            .collect(),
-    };
-    parameters.extended_key_usages = approved
-        .purposes
-        .iter()
-        .map(|purpose| match purpose {
-            Purpose::ServerAuth => ExtendedKeyUsagePurpose::ServerAuth,
-            Purpose::ClientAuth => ExtendedKeyUsagePurpose::ClientAuth,
-            Purpose::OcfIdentity | Purpose::Other(_) => ExtendedKeyUsagePurpose::Other(purpose.arcs()),
-        })
-        .collect();
-    parameters.crl_distribution_points =
-        approved.crl.iter().map(|address| CrlDistributionPoint { uris: vec![address.to_string()] }).collect();
-    parameters.key_identifier_method = KeyIdMethod::PreSpecified(approved.key.key_id().as_bytes().to_vec());
-    // RFC 5280 §4.2.1.1: everything but a root names its issuer's key.
-    parameters.use_authority_key_identifier_extension = !matches!(approved.kind, Kind::Root { .. });
-    Ok(parameters)
-}
-
-fn subject(approved: &Approved) -> Result<DistinguishedName, EncoderError> {
-    let mut name = DistinguishedName::new();
-    if let Some(organisation) = &approved.organisation {
-        name.push(DnType::OrganizationName, organisation.as_str());
-    }
-    if let Some(serial_number) = &approved.serial_number {
-        // X.520 §6.2.9: a PrintableString, always.
-        let printable = serial_number.as_str().try_into()?;
-        name.push(DnType::CustomDnType(vec![2, 5, 4, 5]), DnValue::PrintableString(printable));
-    }
-    name.push(DnType::CommonName, approved.common_name.as_str());
-    Ok(name)
-}
-
-fn alternative_name(host: &Host) -> Result<SanType, EncoderError> {
-    match host {
-        Host::Name(name) => Ok(SanType::DnsName(name.as_str().try_into()?)),
-        Host::Address(address) => Ok(SanType::IpAddress(*address)),
-    }
-}
-
-/// A certificate or list as it will be, with a signature of no bytes, for readers that want a whole one.
-pub(crate) fn with_dummy_signature(to_be_signed: &[u8], algorithm: SignatureAlgorithm) -> Vec<u8> {
-    let content = [to_be_signed, algorithm.identifier_der(), &[tag::BIT_STRING, 1, 0]].concat();
-    let len = content.len();
-    let header = match len {
-        0..=0x7f => vec![tag::SEQUENCE, len as u8],
-        0x80..=0xff => vec![tag::SEQUENCE, 0x81, len as u8],
-        0x100..=0xffff => vec![tag::SEQUENCE, 0x82, (len >> 8) as u8, len as u8],
-        // No limit of a reader lies beyond three bytes.
-        _ => vec![tag::SEQUENCE, 0x83, (len >> 16) as u8, (len >> 8) as u8, len as u8],
-    };
-    [header, content].concat()
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     certificate::CertificateError,
     crl::{CertificateList, RevocationReason, RevokedCertificate},
+    der::write,
     key::SignerError,
     serial::Serial,
 };
@@ -138,7 +139,7 @@ impl Issuer {
     /// Reads the finished bytes back, as whoever fetches the list will.
     fn examine(&self, to_be_signed: &[u8], content: &CrlContent) -> Result<(), CrlError> {
         let own = self.certificate();
-        let list = CertificateList::from_der(&encode::with_dummy_signature(to_be_signed, self.signer().signature_algorithm()))?;
+        let list = CertificateList::from_der(&write::signed(to_be_signed, self.signer().signature_algorithm().identifier_der(), &[]))?;
         let number = list.number().map(Serial::as_bytes).unwrap_or_default();
         let key_id = list.authority_key_id.as_ref().and_then(|authority| authority.key_id.as_deref());
         let wrong = if list.issuer() != own.subject() {

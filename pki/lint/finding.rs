@@ -82,6 +82,10 @@ impl Findings {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn into_vec(self) -> Vec<Finding> {
         self.0
     }
