@@ -5,11 +5,12 @@
 //! all of them once; [`Options`] then walks over the bytes that arrived without copying or allocating.
 //!
 //! Parsing judges form alone. What an option means, whether it is known ([`Options::refuse_critical`]), and what to answer
-//! are for the endpoint; the errors carry what it needs to answer.
+//! are for the [`endpoint`], which keeps everything that goes on with one peer; the errors carry what it needs to answer.
 
 mod block;
 mod code;
 mod content_format;
+pub mod endpoint;
 pub mod link_format;
 mod message;
 mod number;

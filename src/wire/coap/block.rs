@@ -34,6 +34,11 @@ impl Block {
         if number > Self::MAX_NUMBER { Err(BlockError::Number(number)) } else { Ok(Self { number, more, size }) }
     }
 
+    /// The block that begins at an offset, which is a multiple of the size, or nothing where no number reaches it.
+    pub fn at(offset: usize, more: bool, size: BlockSize) -> Option<Self> {
+        Self::new(u32::try_from(offset / size.bytes()).ok()?, more, size).ok()
+    }
+
     /// Reads the value of an option.
     pub fn from_value(value: &[u8]) -> Result<Self, BlockError> {
         if value.len() > 3 {

@@ -1,5 +1,9 @@
-//! What the codecs promise, seen from outside: beside another implementation, and against themselves.
+//! What the codecs promise, seen from outside: beside another implementation, and against themselves. And two endpoints with
+//! a network between them, filed by the sections of the documents that they follow.
 
 mod differential;
 mod generator;
+mod rfc7252;
+mod rfc8323;
 mod round_trips;
+mod world;
