@@ -20,6 +20,7 @@ mod certs;
 mod clients;
 mod config;
 mod connect;
+mod dtls;
 mod files;
 mod gate;
 mod listener;
@@ -38,6 +39,7 @@ pub use certs::{CertificateSource, Credentials, CredentialsError, FileCertificat
 pub use clients::{ClientJudge, FileClients};
 pub use config::Config;
 pub use connect::{ClientOptions, ConnectError, Connector};
+pub use dtls::{Dtls, DtlsClient, DtlsConnector};
 pub use files::{FromFiles, watch};
 pub use gate::Gate;
 pub use listener::{BindError, Connection, Listener, Service};

@@ -13,6 +13,7 @@ pub(crate) const HALF_OPEN: &str = "gatehouse_net_half_open";
 pub(crate) const CHALLENGES: &str = "gatehouse_net_challenges_total";
 pub(crate) const DROPPED: &str = "gatehouse_net_datagrams_dropped_total";
 pub(crate) const CLOSED: &str = "gatehouse_net_datagram_peers_closed_total";
+pub(crate) const RESUMPTIONS: &str = "gatehouse_net_resumptions_total";
 pub(crate) const RELOADS: &str = "gatehouse_net_certificate_reloads_total";
 
 /// Every metric of this crate.
@@ -72,6 +73,12 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Counter,
         labels: &["listener", "reason"],
         help: "Connected peers on UDP that are gone: `peer` or `local` took leave, `idle`, `replaced` (by its own new handshake), `evicted` (another needed the place), or `protocol`.",
+    },
+    Metric {
+        name: RESUMPTIONS,
+        kind: MetricKind::Counter,
+        labels: &["listener", "result"],
+        help: "DTLS sessions that a client wanted to take up again: `resumed`, `unknown`, or `refused` because its chain is not good any more.",
     },
     Metric {
         name: RELOADS,

@@ -8,7 +8,7 @@ use super::{
 use crate::{Credentials, PresharedKey, ServerTrust};
 use openssl::{
     error::ErrorStack,
-    ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslVerifyMode, SslVersion},
+    ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslVerifyMode, SslVersion},
 };
 use std::fmt;
 
@@ -46,6 +46,8 @@ impl ClientContext {
         ffi::forget_errors();
         let mut builder = SslContext::builder(method)?;
         common(&mut builder, oldest)?;
+        // Over TCP it means nothing.
+        builder.set_options(SslOptions::NO_QUERY_MTU);
         builder.set_sigalgs_list(PEER_SIGNATURES.to_str().expect("ASCII"))?;
         match shared {
             Some(shared) => share(&mut builder, shared.clone())?,

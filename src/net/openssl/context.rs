@@ -9,13 +9,16 @@ use gatehouse_pki::{Fingerprint, KeyAlgorithm, MAX_PRESENTED, MAX_PRESENTED_BYTE
 use openssl::{
     error::ErrorStack,
     pkey::{PKey, Private},
-    ssl::{AlpnError, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslVerifyMode, SslVersion},
+    ssl::{
+        AlpnError, Ssl, SslContext, SslContextBuilder, SslContextRef, SslMethod, SslMode, SslOptions, SslRef, SslSessionCacheMode,
+        SslVerifyMode, SslVersion,
+    },
     x509::X509,
 };
 use rustls::SignatureScheme;
 use std::{
     ffi::CStr,
-    fmt,
+    fmt, ptr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -123,6 +126,20 @@ impl ServerContexts {
             attach(&mut ssl, Box::new(move |presented| clients.judge(presented).map(Some).map_err(Refusal::Chain)))?;
         }
         Ok(ssl)
+    }
+
+    /// What is presented.
+    pub(crate) fn source(&self) -> Arc<dyn CertificateSource> {
+        Arc::clone(&self.source)
+    }
+
+    /// Whether a connection that was made a while ago presents the certificate of this moment.
+    pub(crate) fn is_current(&self, ssl: &SslRef) -> bool {
+        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.source.current();
+        built.as_ref().zip(current).is_some_and(|((with, context), current)| {
+            Arc::ptr_eq(with, &current) && ptr::eq::<SslContextRef>(&**context, ssl.ssl_context())
+        })
     }
 
     fn context(&self, credentials: Arc<Credentials>) -> Result<SslContext, ContextError> {

@@ -1,7 +1,8 @@
 //! What OpenSSL offers in C and the `openssl` crate does not bind. The only file of the workspace's servers that says `unsafe`.
 //!
-//! [`context`](super::context) calls it, and so does DTLS. It has two parts. The first replaces OpenSSL's own judgement of a peer's chain by a
-//! function of ours. The second lets OpenSSL sign with a key that it never sees: a provider (OpenSSL 3's way of bringing an
+//! [`context`](super::context) calls it, and so does DTLS. It has three parts. The first is
+//! what DTLS has beside TLS: cookies, timers, sessions. The second replaces OpenSSL's own judgement of a peer's chain by a
+//! function of ours. The third lets OpenSSL sign with a key that it never sees: a provider (OpenSSL 3's way of bringing an
 //! implementation along) whose keys are a public point and a Rust function, so that keys in custody and in tokens serve here as they
 //! do under rustls. The provider lives in a library context of its own, where nobody else looks for algorithms.
 //!
@@ -10,23 +11,26 @@
 #![allow(unsafe_code, reason = "these are calls into C, and the functions that C calls back; each says what it relies on")]
 
 use foreign_types::{ForeignType, ForeignTypeRef};
+use gatehouse_types::Secret;
 use openssl::{
     error::ErrorStack,
+    ex_data::Index,
     pkey::{PKey, Private},
-    ssl::{SslContextBuilder, SslRef},
+    ssl::{Ssl, SslContextBuilder, SslRef, SslSession, SslStream},
     x509::X509Ref,
 };
 use openssl_sys::{
     EVP_PKEY, EVP_PKEY_CTX_free, EVP_PKEY_CTX_new_from_name, EVP_PKEY_fromdata, EVP_PKEY_fromdata_init, OSSL_LIB_CTX, OSSL_LIB_CTX_new,
     OSSL_PARAM, OSSL_PARAM_construct_end, OSSL_PARAM_construct_octet_string, OSSL_PARAM_get_octet_string_ptr,
-    OSSL_PARAM_get_utf8_string_ptr, OSSL_PARAM_locate, OSSL_PARAM_locate_const, OSSL_PROVIDER, OSSL_PROVIDER_load, SSL, SSL_CTX, X509,
-    X509_STORE_CTX, X509_STORE_CTX_get_ex_data, X509_STORE_CTX_set_error, stack_st_X509,
+    OSSL_PARAM_get_utf8_string_ptr, OSSL_PARAM_locate, OSSL_PARAM_locate_const, OSSL_PROVIDER, OSSL_PROVIDER_load, SSL, SSL_CTX, SSL_ctrl,
+    X509, X509_STORE_CTX, X509_STORE_CTX_get_ex_data, X509_STORE_CTX_set_error, stack_st_X509,
 };
 use std::{
-    ffi::{CStr, c_char, c_int, c_long, c_uchar, c_void},
+    ffi::{CStr, c_char, c_int, c_long, c_uchar, c_uint, c_void},
     panic::{AssertUnwindSafe, catch_unwind},
     ptr,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 unsafe extern "C" {
@@ -75,6 +79,117 @@ pub(crate) fn set_max_chain(builder: &mut SslContextBuilder, size: usize) {
 
 fn long(size: usize) -> c_long {
     c_long::try_from(size).unwrap_or(c_long::MAX)
+}
+
+// ---- Datagrams ----
+
+unsafe extern "C" {
+    fn DTLSv1_listen(connection: *mut SSL, peer: *mut c_void) -> c_int;
+    fn BIO_ADDR_new() -> *mut c_void;
+    fn BIO_ADDR_free(address: *mut c_void);
+    fn DTLS_set_timer_cb(connection: *mut SSL, callback: unsafe extern "C" fn(*mut SSL, c_uint) -> c_uint);
+    fn SSL_CTX_set_timeout(context: *mut SSL_CTX, seconds: c_long) -> c_long;
+}
+
+/// `DTLS_CTRL_GET_TIMEOUT` and `DTLS_CTRL_HANDLE_TIMEOUT`.
+const GET_TIMEOUT: c_int = 73;
+const HANDLE_TIMEOUT: c_int = 74;
+
+/// No flight waits longer for its answer (RFC 6347 §4.2.4.1).
+const LONGEST_TIMEOUT: c_uint = 60_000_000;
+
+/// The connection of a stream, to be changed.
+pub(crate) fn connection<S>(stream: &mut SslStream<S>) -> &mut SslRef {
+    // SAFETY: the stream owns the connection, and is borrowed for as long as the answer is used.
+    unsafe { SslRef::from_ptr_mut(stream.ssl().as_ptr()) }
+}
+
+/// Looks at what the stream has to read, without keeping anything about it, and writes a request for a cookie if it is a hello
+/// without a valid one. Whether it is one that has a valid cookie; then the connection is the server's end of a handshake.
+pub(crate) fn listen<S>(stream: &mut SslStream<S>) -> bool {
+    let connection = stream.ssl().as_ptr();
+    // SAFETY: a live connection, and an address that lives as long as the call. Streams of ours say nothing about addresses.
+    let answer = unsafe {
+        let peer = BIO_ADDR_new();
+        let answer = if peer.is_null() { 0 } else { DTLSv1_listen(connection, peer) };
+        BIO_ADDR_free(peer);
+        answer
+    };
+    forget_errors();
+    answer == 1
+}
+
+/// After this time without an answer, a flight of a handshake is sent again for the first time.
+pub(crate) fn set_first_timeout(connection: &mut SslRef, first: Duration) -> Result<(), ErrorStack> {
+    let micros = c_uint::try_from(first.as_micros()).unwrap_or(LONGEST_TIMEOUT).min(LONGEST_TIMEOUT);
+    connection.set_ex_data(first_timeout()?, micros);
+    // SAFETY: a live connection, and a function, which lives for ever.
+    unsafe { DTLS_set_timer_cb(connection.as_ptr(), next_timeout) };
+    Ok(())
+}
+
+unsafe extern "C" fn next_timeout(connection: *mut SSL, current: c_uint) -> c_uint {
+    const SECOND: c_uint = 1_000_000;
+    if current != 0 {
+        return current.saturating_mul(2).min(LONGEST_TIMEOUT);
+    }
+    // SAFETY: OpenSSL hands over a live connection.
+    let connection = unsafe { SslRef::from_ptr(connection) };
+    first_timeout().ok().and_then(|index| connection.ex_data(index).copied()).unwrap_or(SECOND)
+}
+
+fn first_timeout() -> Result<Index<Ssl, c_uint>, ErrorStack> {
+    static INDEX: OnceLock<Index<Ssl, c_uint>> = OnceLock::new();
+    if let Some(index) = INDEX.get() {
+        return Ok(*index);
+    }
+    let made = Ssl::new_ex_index()?;
+    Ok(*INDEX.get_or_init(|| made))
+}
+
+/// How long until a flight is to be sent again. `None` while no answer is waited for.
+pub(crate) fn time_left<S>(stream: &mut SslStream<S>) -> Option<Duration> {
+    let mut left = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    // SAFETY: a live connection, and a place for the answer that lives as long as the call.
+    let running = unsafe { SSL_ctrl(stream.ssl().as_ptr(), GET_TIMEOUT, 0, (&raw mut left).cast()) };
+    let seconds = Duration::from_secs(u64::try_from(left.tv_sec).unwrap_or(0));
+    (running == 1).then(|| seconds + Duration::from_micros(u64::try_from(left.tv_usec).unwrap_or(0)))
+}
+
+/// Sends a flight again whose time is over. `false` when that was done often enough.
+pub(crate) fn handle_timeout<S>(stream: &mut SslStream<S>) -> bool {
+    // SAFETY: a live connection.
+    let done = unsafe { SSL_ctrl(stream.ssl().as_ptr(), HANDLE_TIMEOUT, 0, ptr::null_mut()) };
+    forget_errors();
+    done >= 0
+}
+
+/// For how long a session may be resumed, as far as OpenSSL is concerned.
+pub(crate) fn set_session_lifetime(builder: &mut SslContextBuilder, lifetime: Duration) {
+    // SAFETY: the pointer is that of a live context. The answer is the previous value.
+    unsafe { SSL_CTX_set_timeout(builder.as_ptr(), c_long::try_from(lifetime.as_secs()).unwrap_or(c_long::MAX)) };
+}
+
+/// Where a server looks for the session that a client names: this function has it in DER.
+pub(crate) fn set_session_lookup<F>(builder: &mut SslContextBuilder, find: F)
+where
+    F: Fn(&SslRef, &[u8]) -> Option<Arc<Secret>> + Send + Sync + 'static,
+{
+    let lookup = move |connection: &mut SslRef, id: &[u8]| {
+        let session = SslSession::from_der(find(connection, id)?.expose());
+        forget_errors();
+        session.ok()
+    };
+    // SAFETY: a session that was just made of its DER belongs to no context yet.
+    unsafe { builder.set_get_session_callback(lookup) };
+}
+
+/// Has a client's connection offer a session to the server.
+#[cfg(test)]
+pub(crate) fn offer_session(connection: &mut SslRef, session: &[u8]) {
+    let session = SslSession::from_der(session).expect("a session");
+    // SAFETY: a session that was just made of its DER belongs to no context yet.
+    unsafe { connection.set_session(&session).expect("offered") };
 }
 
 // ---- Judging what a peer presented ----

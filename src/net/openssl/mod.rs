@@ -8,10 +8,10 @@
 
 mod client;
 mod context;
-mod ffi;
+pub(crate) mod ffi;
 mod presented;
 
 pub(crate) use client::ClientContext;
 pub(crate) use context::{ContextError, ServerContexts, Transport};
 pub(crate) use ffi::forget_errors;
-pub(crate) use presented::{found, refusal};
+pub(crate) use presented::{found, judge_again, refusal};

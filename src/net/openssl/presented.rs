@@ -23,6 +23,8 @@ struct Presented {
     judge: Box<PeerJudge>,
     /// One handshake presents one chain. Renegotiation, which would present another, is off.
     found: OnceLock<Result<Option<Arc<VerifiedChain>>, Refusal>>,
+    /// That of the session which is resumed, found good anew.
+    again: OnceLock<Arc<VerifiedChain>>,
 }
 
 /// Has OpenSSL ask the judge that [`attach`] gives each connection.
@@ -32,13 +34,30 @@ pub(super) fn judge_here(builder: &mut SslContextBuilder) {
 
 /// Gives a new connection its judge.
 pub(super) fn attach(ssl: &mut SslRef, judge: Box<PeerJudge>) -> Result<(), ErrorStack> {
-    ssl.set_ex_data(index()?, Presented { judge, found: OnceLock::new() });
+    ssl.set_ex_data(index()?, Presented { judge, found: OnceLock::new(), again: OnceLock::new() });
     Ok(())
 }
 
-/// The chain that the peer presented and that was found good in this connection's handshake.
+/// The chain that the peer presented and that was found good in this connection's handshake, or anew where that resumed a session.
 pub(crate) fn found(ssl: &SslRef) -> Option<Arc<VerifiedChain>> {
-    verdict(ssl)?.as_ref().ok()?.clone()
+    match verdict(ssl) {
+        Some(verdict) => verdict.as_ref().ok()?.clone(),
+        None if ssl.session_reused() => ssl.ex_data(index().ok()?)?.again.get().cloned(),
+        None => None,
+    }
+}
+
+/// Judges the chain of a session that a peer wants to resume as if the peer presented it now. Where OpenSSL does not resume
+/// the session after all, what the peer presents counts and this does not.
+pub(crate) fn judge_again(ssl: &SslRef, chain: &VerifiedChain) -> bool {
+    let Some(attached) = index().ok().and_then(|index| ssl.ex_data(index)) else { return false };
+    // The anchor is ours and never was presented.
+    let (_, below) = chain.path().split_last().expect("a path has an anchor");
+    let presented: Vec<&[u8]> = below.iter().map(|certificate| certificate.der()).collect();
+    match (attached.judge)(&presented) {
+        Ok(Some(chain)) => attached.again.set(Arc::new(chain)).is_ok(),
+        Ok(None) | Err(_) => false,
+    }
 }
 
 /// Why the peer was refused, if it was for its certificate.

@@ -287,11 +287,12 @@ impl<E: Engine> Associations<E> {
                     slot.stage = Stage::HalfOpen { served: true };
                     self.events.push_back(PeerEvent::Established { id, from, chain: None, begun });
                 }
-                Some(Event::Established(Proof::Chain(chain))) => {
+                Some(Event::Established(proof)) => {
                     if !self.promote(now, id) {
                         return self.close(now, id, Closed::Refused);
                     }
-                    self.events.push_back(PeerEvent::Established { id, from, chain: Some(chain), begun });
+                    let chain = if let Proof::Chain(chain) = proof { Some(chain) } else { None };
+                    self.events.push_back(PeerEvent::Established { id, from, chain, begun });
                 }
             }
         }

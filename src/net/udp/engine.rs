@@ -96,6 +96,8 @@ pub(crate) enum Event {
 pub(crate) enum Proof {
     /// Nothing: anybody can write any sender on a datagram.
     Nothing,
+    /// That it receives what is sent to its address, and nothing more.
+    Address,
     /// That it holds the key of a certificate.
     Chain(Arc<VerifiedChain>),
 }

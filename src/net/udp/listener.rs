@@ -9,7 +9,7 @@ use super::{
     meter::{Dropped, Meter},
     plain::PlainEngine,
 };
-use crate::{BindError, Peer, Shutdown};
+use crate::{BindError, CertificateSource, Dtls, Peer, Shutdown, dtls};
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
@@ -36,6 +36,7 @@ pub struct DatagramListener {
     sockets: Vec<UdpSocket>,
     address: SocketAddr,
     gate: Arc<DatagramGate>,
+    dtls: Option<Dtls>,
 }
 
 impl DatagramListener {
@@ -44,7 +45,7 @@ impl DatagramListener {
     ///
     /// # Errors
     /// The address is taken, not ours, or not permitted.
-    pub fn bind(name: &str, address: SocketAddr, gate: Arc<DatagramGate>) -> Result<Self, BindError> {
+    pub fn bind(name: &str, address: SocketAddr, gate: Arc<DatagramGate>, dtls: Option<Dtls>) -> Result<Self, BindError> {
         let bind = || {
             let count = gate.config.sockets;
             let first = socket(address, count > 1)?;
@@ -55,7 +56,7 @@ impl DatagramListener {
             Ok((sockets, address))
         };
         let (sockets, address) = bind().map_err(|source| BindError { listener: name.to_owned(), address, source })?;
-        Ok(Self { name: name.into(), sockets, address, gate })
+        Ok(Self { name: name.into(), sockets, address, gate, dtls })
     }
 
     /// The listener's name in the configuration.
@@ -68,17 +69,25 @@ impl DatagramListener {
         self.address
     }
 
-    /// Serves each peer in a task of its own, until draining begins. Returns when the last service has ended.
-    pub async fn run<S: DatagramService>(self, service: Arc<S>, shutdown: Shutdown) {
-        let engine = PlainEngine::new(self.gate.config.mtu);
-        self.run_engine(|| engine, 0, false, service, shutdown).await;
+    /// Where the certificate comes from that is presented here, if one is.
+    pub fn certificate_source(&self) -> Option<Arc<dyn CertificateSource>> {
+        self.dtls.as_ref().map(Dtls::source)
     }
 
-    /// Every socket gets an engine; what they share is in there. A record takes `overhead` more bytes on its way.
-    pub(crate) async fn run_engine<E: Engine, S: DatagramService>(
+    /// Serves each peer in a task of its own, until draining begins. Returns when the last service has ended.
+    pub async fn run<S: DatagramService>(mut self, service: Arc<S>, shutdown: Shutdown) {
+        let mtu = self.gate.config.mtu;
+        match self.dtls.take() {
+            Some(dtls) => self.run_engine(|| dtls.engine(), mtu.saturating_sub(dtls::OVERHEAD), true, service, shutdown).await,
+            None => self.run_engine(|| PlainEngine::new(mtu), mtu, false, service, shutdown).await,
+        }
+    }
+
+    /// Every socket gets an engine of its own.
+    async fn run_engine<E: Engine, S: DatagramService>(
         self,
-        mut engine: impl FnMut() -> E,
-        overhead: usize,
+        engine: impl Fn() -> E,
+        largest: usize,
         encrypted: bool,
         service: Arc<S>,
         shutdown: Shutdown,
@@ -93,7 +102,7 @@ impl DatagramListener {
                 associations: Associations::new(engine(), Arc::clone(&self.gate), meter.clone()),
                 meter: meter.clone(),
                 gate: Arc::clone(&self.gate),
-                largest: self.gate.config.mtu.saturating_sub(overhead),
+                largest,
                 encrypted,
                 service: Arc::clone(&service),
                 shutdown: shutdown.clone(),
@@ -222,7 +231,8 @@ impl<E: Engine, S: DatagramService> SocketTask<E, S> {
                     self.meter.handshake_took(now().saturating_duration_since(begun));
                     // A dual-stack socket shows IPv4 peers as mapped addresses; nobody behind here wants to know.
                     let address = SocketAddr::new(from.ip().to_canonical(), from.port());
-                    self.serve(id, Peer::unproven(address).proven(chain));
+                    let peer = Peer::unproven(address).proven(chain);
+                    self.serve(id, if self.encrypted { peer.served_by(crate::Engine::OpenSsl) } else { peer });
                 }
                 PeerEvent::Data { id, record } => {
                     let full = self.served.get(&id).is_some_and(|served| served.records.try_send(record).is_err());

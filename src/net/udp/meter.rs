@@ -98,4 +98,8 @@ impl Meter {
     pub(crate) fn handshake_took(&self, time: Duration) {
         ::metrics::histogram!(metrics::HANDSHAKE_SECONDS, "listener" => Arc::clone(&self.listener)).record(time);
     }
+
+    pub(crate) fn resumption(&self, result: &'static str) {
+        ::metrics::counter!(metrics::RESUMPTIONS, "listener" => Arc::clone(&self.listener), "result" => result).increment(1);
+    }
 }

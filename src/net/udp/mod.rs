@@ -11,7 +11,6 @@
 pub(crate) mod associations;
 mod config;
 mod connection;
-#[cfg_attr(not(test), expect(dead_code, reason = "only DTLS makes hellos, answers and chains"))]
 pub(crate) mod engine;
 mod listener;
 pub(crate) mod meter;

@@ -43,7 +43,7 @@ struct Running {
 
 fn run(config: Config) -> Running {
     let gate = DatagramGate::with(config, Prefixes { v4: 32, v6: 56 });
-    let listener = DatagramListener::bind("test", SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&gate)).expect("bound");
+    let listener = DatagramListener::bind("test", SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&gate), None).expect("bound");
     let (address, mirror, shutdown) = (listener.address(), Arc::new(Mirror::default()), Shutdown::new());
     let task = tokio::spawn(listener.run(Arc::clone(&mirror), shutdown.clone()));
     Running { address, gate, mirror, shutdown, task }
@@ -95,7 +95,7 @@ async fn stopping_waits_for_nobody() {
         }
     }
     let gate = DatagramGate::with(Config::default(), Prefixes { v4: 32, v6: 56 });
-    let listener = DatagramListener::bind("test", SocketAddr::from(([127, 0, 0, 1], 0)), gate).expect("bound");
+    let listener = DatagramListener::bind("test", SocketAddr::from(([127, 0, 0, 1], 0)), gate, None).expect("bound");
     let (address, shutdown) = (listener.address(), Shutdown::new());
     let task = tokio::spawn(listener.run(Arc::new(Deaf), shutdown.clone()));
     assert_eq!(exchange(&client(address).await, b"a").await, b"a");
@@ -144,7 +144,7 @@ async fn an_answer_longer_than_a_datagram_may_be_is_refused_before_it_is_sent() 
         }
     }
     let gate = DatagramGate::with(Config { mtu: 500, ..Config::default() }, Prefixes { v4: 32, v6: 56 });
-    let listener = DatagramListener::bind("test", SocketAddr::from(([127, 0, 0, 1], 0)), gate).expect("bound");
+    let listener = DatagramListener::bind("test", SocketAddr::from(([127, 0, 0, 1], 0)), gate, None).expect("bound");
     let address = listener.address();
     let _task = tokio::spawn(listener.run(Arc::new(Long), Shutdown::new()));
     assert_eq!(exchange(&client(address).await, b"?").await.len(), 500);
@@ -165,7 +165,7 @@ async fn several_sockets_share_one_port() {
 #[tokio::test]
 async fn one_socket_leaves_its_port_to_nobody_else() {
     let running = run(Config::default());
-    let taken = DatagramListener::bind("other", running.address, Arc::clone(&running.gate)).expect_err("taken");
+    let taken = DatagramListener::bind("other", running.address, Arc::clone(&running.gate), None).expect_err("taken");
     assert_eq!(gatehouse_base::Fault::kind(&taken), gatehouse_base::Kind::Conflict);
     assert!(StdSocket::bind(running.address).is_err());
 }

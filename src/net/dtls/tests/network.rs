@@ -1,0 +1,165 @@
+//! Handshakes and records over good and bad networks.
+
+use super::*;
+use crate::{SendError, dtls::OVERHEAD};
+
+#[test]
+fn both_ends_learn_who_the_other_is_and_records_stay_whole() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, config());
+    let device = authority.leaf("device");
+    let mut clients = [Client::new(address(1, 5684), &authority, &device)];
+    carry(&mut server, &mut clients, &mut Weather::fair(), settled);
+    let established = server.established();
+    let (id, from, chain) = established.first().expect("established");
+    assert_eq!(*from, clients[0].address);
+    assert_eq!(chain.as_ref().expect("a chain").leaf().der(), device.chain[0]);
+    let presented = crate::openssl::found(clients[0].association.ssl()).expect("the server's chain");
+    assert_eq!(presented.leaf().der(), server.source.current().expect("one").chain().next().expect("a leaf"));
+    for length in [1, 100, 1163] {
+        let (there, back) = (vec![b'>'; length], vec![b'<'; length]);
+        clients[0].association.send(Instant::now(), &there).expect("sent");
+        server.peers.send(Instant::now(), *id, &back).expect("sent");
+        carry(&mut server, &mut clients, &mut Weather::fair(), |_, _| false);
+        assert_eq!(server.records().last().map(|(_, record)| record.len()), Some(length));
+        assert!(matches!(clients[0].events.last(), Some(Event::Data(record)) if *record == back));
+    }
+    assert_eq!((server.gate.connected(), server.gate.half_open()), (1, 0));
+}
+
+#[test]
+fn no_datagram_is_longer_than_the_mtu() {
+    let authority = Authority::new("root");
+    for mtu in [300, 600, 1200] {
+        let mut server = Server::new(&authority, UdpConfig { mtu, ..config() });
+        let mut client = Client::new(address(1, 5684), &authority, &authority.leaf("device"));
+        let mut longest = 0;
+        while server.established().is_empty() {
+            for datagram in client.sent() {
+                server.receive(client.address, &datagram);
+            }
+            for transmit in server.sent() {
+                longest = longest.max(transmit.datagram.len());
+                client.receive(&transmit.datagram);
+            }
+        }
+        let (id, ..) = server.established()[0];
+        let largest = mtu - OVERHEAD;
+        assert!(server.peers.send(Instant::now(), id, &vec![0; largest]).is_ok());
+        longest = server.sent().iter().map(|transmit| transmit.datagram.len()).fold(longest, usize::max);
+        assert!(longest <= mtu && longest > mtu / 2, "{longest} of {mtu}");
+        assert_eq!(server.peers.send(Instant::now(), id, &vec![0; largest + 1]), Err(SendError::TooLong));
+    }
+}
+
+fn all_come_in(loss: u64) {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, config());
+    let device = authority.leaf("device");
+    let mut clients: Vec<Client> = (1..=20).map(|host| Client::new(address(host, 5684), &authority, &device)).collect();
+    carry(&mut server, &mut clients, &mut Weather::foul(loss, 42), settled);
+    assert!(clients.iter().all(Client::is_established));
+    assert_eq!(server.gate.connected(), 20);
+    // And the records that arrive are those that were sent, at most as often as they came.
+    for client in &mut clients {
+        client.association.send(Instant::now(), client.address.to_string().as_bytes()).expect("sent");
+    }
+    let mut weather = Weather::foul(loss, 43);
+    carry(&mut server, &mut clients, &mut weather, |_, _| false);
+    let records = server.records();
+    assert!(!records.is_empty() && records.len() <= 20, "a doubled record counts once");
+    let names: Vec<(Id, SocketAddr)> = server.established().into_iter().map(|(id, from, _)| (id, from)).collect();
+    assert!(
+        records.iter().all(|(id, record)| names.contains(&(*id, std::str::from_utf8(record).expect("text").parse().expect("an address"))))
+    );
+}
+
+#[test]
+fn every_handshake_ends_well_when_a_tenth_of_all_datagrams_is_lost() {
+    all_come_in(10);
+}
+
+#[test]
+fn every_handshake_ends_well_when_a_quarter_of_all_datagrams_is_lost() {
+    all_come_in(25);
+}
+
+#[test]
+fn a_server_that_hears_nothing_sends_its_flight_again_and_then_forgets_the_client() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, UdpConfig { handshake_timeout: Duration::from_secs(60), ..config() });
+    let mut client = Client::new(address(1, 5684), &authority, &authority.leaf("device"));
+    for _ in 0..2 {
+        for datagram in client.sent() {
+            server.receive(client.address, &datagram);
+        }
+        for transmit in server.sent() {
+            client.receive(&transmit.datagram);
+        }
+    }
+    assert_eq!(server.gate.half_open(), 1);
+    let mut repetitions = 0;
+    while repetitions < 3 {
+        let deadline = server.peers.poll_timeout().expect("it waits for an answer");
+        std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
+        server.peers.handle_timeout(Instant::now());
+        repetitions += usize::from(!server.sent().is_empty());
+    }
+    server.peers.handle_timeout(Instant::now() + Duration::from_secs(61));
+    assert_eq!(server.gate.half_open(), 0);
+    assert!(server.peers.poll_timeout().is_none());
+}
+
+#[test]
+fn a_goodbye_is_heard_at_either_end() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, config());
+    let device = authority.leaf("device");
+    let mut clients = [Client::new(address(1, 5684), &authority, &device), Client::new(address(2, 5684), &authority, &device)];
+    carry(&mut server, &mut clients, &mut Weather::fair(), settled);
+    clients[0].association.close(Instant::now());
+    let (id, ..) = server.established().into_iter().find(|(_, from, _)| *from == clients[1].address).expect("the second");
+    server.peers.close(Instant::now(), id, Closed::Local);
+    carry(&mut server, &mut clients, &mut Weather::fair(), |_, _| false);
+    server.collect();
+    assert!(server.closed().contains(&Closed::Peer) && server.closed().contains(&Closed::Local));
+    assert!(matches!(clients[1].events.last(), Some(Event::Closed(Closed::Peer))));
+    assert_eq!(server.gate.connected(), 0);
+}
+
+#[test]
+fn a_device_that_lost_its_memory_comes_in_again_from_the_same_port() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, config());
+    let device = authority.leaf("device");
+    let mut clients = [Client::new(address(1, 5684), &authority, &device)];
+    carry(&mut server, &mut clients, &mut Weather::fair(), settled);
+    let (old, ..) = server.established()[0];
+    // The memory is gone; nothing is said to the server.
+    let mut rebooted = [Client::new(address(1, 5684), &authority, &device)];
+    carry(&mut server, &mut rebooted, &mut Weather::foul(10, 7), |server, _| server.established().len() == 2);
+    assert_eq!(server.closed(), [Closed::Replaced]);
+    assert_eq!((server.gate.connected(), server.gate.half_open()), (1, 0));
+    let (new, ..) = server.established()[1];
+    assert_ne!(old, new);
+    carry(&mut server, &mut rebooted, &mut Weather::fair(), settled);
+    rebooted[0].association.send(Instant::now(), b"here again").expect("sent");
+    carry(&mut server, &mut rebooted, &mut Weather::fair(), |_, _| false);
+    assert_eq!(server.records(), [(new, Bytes::from_static(b"here again"))]);
+}
+
+#[test]
+fn a_new_certificate_is_presented_from_the_next_handshake_on() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, config());
+    let device = authority.leaf("device");
+    let mut before = [Client::new(address(1, 5684), &authority, &device)];
+    carry(&mut server, &mut before, &mut Weather::fair(), settled);
+    let renewed = Arc::new(authority.leaf("renewed").credentials());
+    *server.source.0.lock().expect("lock") = Arc::clone(&renewed);
+    let mut after = [Client::new(address(2, 5684), &authority, &device)];
+    carry(&mut server, &mut after, &mut Weather::fair(), settled);
+    let presented = |client: &Client| crate::openssl::found(client.association.ssl()).expect("a chain").leaf().der().to_vec();
+    assert_eq!(presented(&after[0]), renewed.chain().next().expect("a leaf"));
+    assert_ne!(presented(&before[0]), presented(&after[0]));
+}
