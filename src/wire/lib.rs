@@ -2,10 +2,12 @@
 //!
 //! - [`coap`] reads and writes CoAP messages over UDP (RFC 7252) and over TCP (RFC 8323), with the option values that
 //!   RFC 7641, 7959, 7967, 8132 and 9175 add.
+//! - [`cbor`] walks over payloads whose meaning is the device's own, shows them, and changes them to JSON and back.
 //! - [`tls`] reads what a TLS or DTLS client offers, before any TLS library sees it.
 //!
 //! Doors, clients and the protocol drivers of `net` use it. Nothing here opens a socket, reads a clock, draws a random
 //! number or keeps a task; a peer's bytes never panic, and nothing is reserved for what a peer only announces.
 
+pub mod cbor;
 pub mod coap;
 pub mod tls;
