@@ -1,6 +1,7 @@
 //! What the codecs promise, seen from outside: beside another implementation, and against themselves. And two endpoints with
 //! a network between them, filed by the sections of the documents that they follow.
 
+mod corpus;
 mod differential;
 mod generator;
 mod rfc7252;
