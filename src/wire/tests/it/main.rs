@@ -5,6 +5,8 @@ mod corpus;
 mod differential;
 mod generator;
 mod rfc7252;
+mod rfc7641;
+mod rfc7959;
 mod rfc8323;
 mod round_trips;
 mod world;
