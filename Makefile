@@ -9,7 +9,7 @@ help: ## this list
 
 serve: ## build, make an installation when there is none, and serve on loopback until Ctrl-C
 	@packaging/need build
-	cargo run --locked -- serve --init
+	cargo run --locked --bin gatehouse -- serve --init
 
 test: ## run every test that proves something in minutes
 	@packaging/need test

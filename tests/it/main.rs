@@ -9,6 +9,7 @@ mod factory;
 mod factory_kill;
 mod factory_line;
 mod factory_power;
+mod first_command;
 mod https;
 mod layers;
 mod limits;
