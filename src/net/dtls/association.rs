@@ -25,9 +25,12 @@ pub(crate) const OVERHEAD: usize = 13 + 8 + 16;
 /// No record holds more (RFC 5246 §6.2.1).
 const MAX_PLAINTEXT: usize = 16_384;
 
-/// Encrypted datagrams that are kept for when the handshake is over, because the network has changed their order. OpenSSL would
+/// Encrypted datagrams that are kept for when there are keys for them, because the network has changed their order. OpenSSL would
 /// keep a hundred, each in a buffer of its own of 16 kB.
 const MAX_EARLY: u8 = 4;
+
+/// How OpenSSL calls the state in which the peer has announced its keys, so that encrypted datagrams are not early any more.
+const KEYS_ANNOUNCED: &str = "TRCCS";
 
 /// All that a peer may send before its handshake is over: several times what chain and repetitions take.
 const MAX_HANDSHAKE: usize = 96 * 1024;
@@ -175,7 +178,7 @@ impl Association for DtlsAssociation {
                 if self.received > MAX_HANDSHAKE {
                     return self.end(Closed::Protocol);
                 }
-                if is_encrypted(datagram) {
+                if is_encrypted(datagram) && self.stream.ssl().state_string() != KEYS_ANNOUNCED {
                     self.early = self.early.saturating_add(1);
                     if self.early > MAX_EARLY {
                         return;

@@ -3,6 +3,7 @@
 //! OpenSSL reads the system's clock for its timers. So time here is real but short: the first timeout is 20 ms, and nothing waits
 //! but for a deadline that one end has named.
 
+mod hostile;
 mod network;
 mod resumption;
 
@@ -138,6 +139,11 @@ pub(super) fn config() -> UdpConfig {
     UdpConfig { retransmit_after: SOON, ..UdpConfig::default() }
 }
 
+/// The same for tests that count datagrams: nothing is repeated, however slow this machine is.
+pub(super) fn patient() -> UdpConfig {
+    UdpConfig { retransmit_after: NEVER, ..config() }
+}
+
 impl Server {
     /// Trusts the authority's clients and presents a certificate of its own.
     pub(super) fn new(authority: &Authority, config: UdpConfig) -> Self {
@@ -197,17 +203,28 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(address: SocketAddr, authority: &Authority, party: &Party) -> Self {
-        Self::offering(address, authority, party, None)
+        Self::offering(address, authority, party, None, SOON)
+    }
+
+    /// One that repeats nothing, however slow this machine is.
+    pub(super) fn patient(address: SocketAddr, authority: &Authority, party: &Party) -> Self {
+        Self::offering(address, authority, party, None, NEVER)
     }
 
     /// One that wants to take up a session.
-    pub(super) fn offering(address: SocketAddr, authority: &Authority, party: &Party, session: Option<&[u8]>) -> Self {
+    pub(super) fn offering(
+        address: SocketAddr,
+        authority: &Authority,
+        party: &Party,
+        session: Option<&[u8]>,
+        first_timeout: Duration,
+    ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::new(NOW.parse().expect("RFC 3339")));
         let trust = ServerTrust::anchors(authority.anchors(), clock);
         let context = ClientContext::new(Transport::Datagrams, trust, Some(&party.credentials()), None, &[b"coap"]).expect("a context");
         let mut ssl = context.connection(None).expect("a connection");
         ssl.set_mtu(1200).expect("an MTU");
-        ffi::set_first_timeout(&mut ssl, SOON).expect("a timeout");
+        ffi::set_first_timeout(&mut ssl, first_timeout).expect("a timeout");
         if let Some(session) = session {
             ffi::offer_session(&mut ssl, session);
         }

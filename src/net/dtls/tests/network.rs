@@ -31,8 +31,8 @@ fn both_ends_learn_who_the_other_is_and_records_stay_whole() {
 fn no_datagram_is_longer_than_the_mtu() {
     let authority = Authority::new("root");
     for mtu in [300, 600, 1200] {
-        let mut server = Server::new(&authority, UdpConfig { mtu, ..config() });
-        let mut client = Client::new(address(1, 5684), &authority, &authority.leaf("device"));
+        let mut server = Server::new(&authority, UdpConfig { mtu, ..patient() });
+        let mut client = Client::patient(address(1, 5684), &authority, &authority.leaf("device"));
         let mut longest = 0;
         while server.established().is_empty() {
             for datagram in client.sent() {

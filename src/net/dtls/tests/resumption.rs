@@ -16,7 +16,7 @@ fn first_visit(server: &mut Server, authority: &Authority, device: &Party) -> Ve
 
 fn visit_again(server: &mut Server, authority: &Authority, device: &Party, session: &[u8], port: u16) -> Client {
     server.events.clear();
-    let mut clients = [Client::offering(address(1, port), authority, device, Some(session))];
+    let mut clients = [Client::offering(address(1, port), authority, device, Some(session), SOON)];
     carry(server, &mut clients, &mut Weather::fair(), settled);
     let [client] = clients;
     client
