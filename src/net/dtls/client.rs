@@ -41,8 +41,8 @@ impl DtlsConnector {
     }
 
     /// Does the handshake with the server at this address. The name, where there is one, is told to the server, and no more: whoever
-    /// wants the certificate to have it compares it with the peer's chain. The caller limits the time; what gets lost
-    /// is sent again meanwhile.
+    /// wants the certificate to have it compares it with the peer's chain. The caller limits the time, because a server
+    /// with another shared key says nothing; what gets lost is sent again meanwhile.
     ///
     /// # Errors
     /// The server is refused or refuses.

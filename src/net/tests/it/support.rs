@@ -69,6 +69,12 @@ pub(crate) struct Judge {
     said: UnboundedSender<Result<(), Rule>>,
 }
 
+impl Judge {
+    pub(crate) fn new(anchors: Anchors, policy: Policy, said: UnboundedSender<Result<(), Rule>>) -> Self {
+        Self { anchors, policy, said }
+    }
+}
+
 impl ClientJudge for Judge {
     fn judge(&self, presented: &[&[u8]], now: UnixTime) -> Result<VerifiedChain, Rejection> {
         let judged = self.anchors.verify(presented, &self.policy, now);
@@ -139,7 +145,7 @@ impl Port {
         messages: &[&[u8]],
     ) -> Result<Self, Rule> {
         let (sender, said) = unbounded_channel();
-        let judge = Arc::new(Judge { anchors: configure(bundle, question)?, policy: policy(question), said: sender });
+        let judge = Arc::new(Judge::new(configure(bundle, question)?, policy(question), sender));
         let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::new(UnixTime::from(question.at)));
         let mut tls = Tls::for_devices("devices", source, &[b"coap"], judge, clock);
         if let Some(engine) = engine {
