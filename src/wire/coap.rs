@@ -10,6 +10,7 @@
 mod block;
 mod code;
 mod content_format;
+pub mod doorstep;
 pub mod endpoint;
 pub mod link_format;
 mod message;

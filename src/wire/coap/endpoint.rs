@@ -12,7 +12,7 @@
 //! - observation in both roles (RFC 7641), Echo and Request-Tag (RFC 9175), and No-Response (RFC 7967).
 //!
 //! What a peer can make it hold is bounded by [`Limits`]. It does not look at paths, content formats or entity tags, and it
-//! takes for granted that the peer is where it says it is: over plain UDP somebody has to make sure of that before.
+//! takes for granted that the peer is where it says it is: over plain UDP, [`super::doorstep`] makes sure of that before.
 
 mod assembly;
 mod client;

@@ -41,6 +41,8 @@ pub(super) struct Asking {
     /// When the body takes too long, whatever comes.
     body_deadline: Option<Instant>,
     pub(super) upload: Option<Upload>,
+    /// The Request-Tag of the body that was sent: the blocks of its answer are asked for with it.
+    tag: Option<Bytes>,
     pub(super) download: Option<Download>,
     pub(super) watch: Option<Watch>,
     echo: Option<Bytes>,
@@ -119,6 +121,7 @@ impl Endpoint {
             awaiting: false,
             body_deadline,
             upload,
+            tag: None,
             download: None,
             watch,
             echo: None,
@@ -259,7 +262,7 @@ impl Endpoint {
             Some(Next::Send) => self.ask(now, id),
             Some(Next::Again(size)) => self.upload_again(now, id, size),
             Some(Next::Done) | None => {
-                asking.upload = None;
+                asking.tag = asking.upload.take().and_then(Upload::into_tag);
                 self.body(now, id, message);
             }
             Some(Next::Stopped) => {
@@ -287,15 +290,15 @@ impl Endpoint {
         let others = self.body_bytes();
         let over_udp = matches!(self.link, Link::Udp(_));
         let Some(asking) = self.client.requests.get_mut(&id) else { return };
-        let block = message.options.block2().filter(|block| asking.download.is_some() || block.more() || block.number() > 0);
+        let begun = asking.download.as_ref().is_some_and(|download| download.bytes() > 0);
+        if begun && !message.code.is_success() {
+            return self.interrupted(now, id, message);
+        }
+        let block = message.options.block2().filter(|block| begun || block.more() || block.number() > 0);
         let Some(block) = block.filter(|_| asking.request.block.is_none()) else {
             asking.download = None;
             return self.deliver(now, id, message);
         };
-        if !message.code.is_success() {
-            asking.download = None;
-            return self.deliver(now, id, message);
-        }
         let room = body.min(total.saturating_sub(others - asking.download.as_ref().map_or(0, Download::bytes)));
         let download = asking.download.get_or_insert_default();
         match download.take(block, message, room, over_udp) {
@@ -307,12 +310,11 @@ impl Endpoint {
                 asking.download = None;
                 self.deliver(now, id, message);
             }
-            Progress::Changed if asking.restarts < MOST_RESTARTS && asking.request.message.payload.is_empty() => {
-                asking.restarts += 1;
-                asking.download = Some(Download::default());
-                self.ask(now, id);
+            Progress::Changed => {
+                if !self.download_again(now, id) {
+                    self.fail(id, Failure::Unstable);
+                }
             }
-            Progress::Changed => self.fail(id, Failure::Unstable),
             Progress::Broken => self.fail(id, Failure::BadBlocks),
             Progress::TooLarge => {
                 self.counters.refused_size += 1;
@@ -321,9 +323,36 @@ impl Endpoint {
         }
     }
 
+    /// The next block is not to be had: the representation became shorter, or is no longer kept.
+    fn interrupted(&mut self, now: Instant, id: RequestId, message: Message) {
+        let gone = matches!(message.code, Code::BAD_REQUEST | Code::REQUEST_ENTITY_INCOMPLETE);
+        if gone && self.download_again(now, id) {
+            return;
+        }
+        let Some(asking) = self.client.requests.get_mut(&id) else { return };
+        asking.download = None;
+        match asking.watch {
+            // It is no notification, and says nothing about the observation.
+            Some(_) => self.fail(id, Failure::Unstable),
+            None => self.deliver(now, id, message),
+        }
+    }
+
+    /// Fetches a representation from its beginning, if that is safe and was not done too often.
+    fn download_again(&mut self, now: Instant, id: RequestId) -> bool {
+        let Some(asking) = self.client.requests.get_mut(&id) else { return false };
+        if asking.restarts >= MOST_RESTARTS || asking.request.message.code != Code::GET {
+            return false;
+        }
+        asking.restarts += 1;
+        asking.download = Some(Download::default());
+        self.ask(now, id);
+        true
+    }
+
     fn deliver(&mut self, now: Instant, id: RequestId, mut message: Message) {
         let Some(asking) = self.client.requests.get_mut(&id) else { return };
-        asking.restarts = 0;
+        (asking.restarts, asking.echoes) = (0, 0);
         asking.body_deadline = None;
         if asking.request.block.is_none() {
             message.options = without(&message.options, &[OptionNumber::BLOCK1, OptionNumber::BLOCK2, OptionNumber::SIZE2]);
@@ -432,6 +461,9 @@ impl Asking {
                 extra = extra.block2(download.wanted(block_size)?);
                 // RFC 7959 §2.4: the representation is asked for, not a condition on it.
                 options = without(&options, &[OptionNumber::ETAG]);
+                if let Some(tag) = &self.tag {
+                    extra = extra.push(OptionNumber::REQUEST_TAG, tag).ok()?;
+                }
             }
             (None, Some(upload)) => {
                 let (block, chunk, tag) = upload.current(&base.payload)?;

@@ -272,6 +272,9 @@ impl Endpoint {
 
     /// Lets go what NSTART, PROBING_RATE and the message ids allow.
     pub(super) fn pump(&mut self, now: Instant) {
+        if self.waiting() == 0 {
+            return;
+        }
         let config = self.config.clone();
         let lifetime = config.reliability.exchange_lifetime();
         while let Some(udp) = self.udp_mut()

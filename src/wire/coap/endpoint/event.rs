@@ -1,6 +1,6 @@
 //! What an endpoint tells the application, and the names it uses for what goes on.
 
-use crate::coap::{Code, Message};
+use crate::coap::{Code, Message, signal::Release};
 use std::time::Duration;
 
 /// One of our requests, from [`super::Endpoint::request`] to its end.
@@ -80,8 +80,9 @@ pub enum Event {
         /// Whether the peer says that it has processed all requests before the ping (RFC 8323 §5.4.1).
         custody: bool,
     },
-    /// The peer will close the connection and wants no new requests. Those that are under way are finished.
-    PeerReleased,
+    /// The peer will close the connection and wants no new requests. Those that are under way are finished. It may have said
+    /// where and when to connect again.
+    PeerReleased(Release),
     /// Nothing goes on here any more. Every request was reported before this.
     Closed {
         /// Why.

@@ -44,7 +44,7 @@ impl Endpoint {
     ) -> Result<Option<ObservationId>, RespondError> {
         let asked = self.take_exchange(&exchange, &answer)?;
         // RFC 7641 §4.1: one registration per token. Its numbers go on, so that none looks old to the client (§4.4).
-        let before = (asked.register && answer.code.is_success()).then(|| self.end_observation_of(asked.token, Gone::Replaced)).flatten();
+        let before = if asked.register { self.replace_observation(asked.token) } else { None };
         let number = before.map_or(FIRST, |last| (last + 1) & LAST);
         let full = self.server.observers.len() >= self.config.limits.observations;
         if full {
@@ -94,6 +94,11 @@ impl Endpoint {
 
     pub(super) fn deregister(&mut self, token: Token) {
         self.end_observation_of(token, Gone::Deregistered);
+    }
+
+    /// Makes room for a registration with a token, and gives back the last number of the one before it.
+    pub(super) fn replace_observation(&mut self, token: Token) -> Option<u32> {
+        self.end_observation_of(token, Gone::Replaced)
     }
 
     /// Ends the observation of a token, and gives back its last number.

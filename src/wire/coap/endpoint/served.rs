@@ -2,7 +2,7 @@
 
 use super::{
     Limits,
-    fit::{merged, owned, same_key},
+    fit::{merged, owned, same_key, without},
 };
 use crate::coap::{Code, Message, OptionNumber, Options};
 use bytes::Bytes;
@@ -43,7 +43,7 @@ impl ServedBodies {
 
     /// The answer to a request of which a further block is asked for, and its body. It is kept until `expires` then.
     pub(super) fn find(&mut self, now: Instant, code: Code, request: &Options, expires: Instant) -> Option<(Message, Bytes)> {
-        let place = self.place(code, request)?;
+        let place = self.place(code, request).or_else(|| self.place_without_tag(code, request))?;
         let served = self.bodies.get_mut(place).filter(|served| served.expires > now)?;
         served.expires = expires;
         Some((served.answer.clone(), served.answer.payload.clone()))
@@ -69,6 +69,12 @@ impl ServedBodies {
 
     fn place(&self, code: Code, request: &Options) -> Option<usize> {
         self.bodies.iter().position(|served| served.code == code && same_key(&served.request, request))
+    }
+
+    /// Some clients tag the blocks that they send and not those that they ask for.
+    fn place_without_tag(&self, code: Code, request: &Options) -> Option<usize> {
+        let untagged = |options| without(options, &[OptionNumber::REQUEST_TAG]);
+        self.bodies.iter().rposition(|served| served.code == code && same_key(&untagged(&served.request), request))
     }
 
     fn drop_at(&mut self, place: usize) {

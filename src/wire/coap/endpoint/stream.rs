@@ -1,6 +1,6 @@
 //! Messages in a stream: how long they may be, and what stands between them (RFC 8323 §3, §5.3).
 
-use super::{Closed, Config, Endpoint, Link, Phase, TcpStyle};
+use super::{Config, Endpoint, Link, Phase, TcpStyle};
 use crate::coap::{self, Message, OptionNumber, Token, tcp};
 use bytes::{Bytes, BytesMut};
 use std::{collections::VecDeque, time::Instant};
@@ -90,8 +90,7 @@ impl Endpoint {
                 Ok(None) => break,
                 Err(error) => {
                     self.counters.malformed += 1;
-                    self.abort(&error.to_string());
-                    self.close(Closed::Refused { rule: error.to_string() });
+                    self.abort(None, error.to_string());
                 }
             }
         }
@@ -106,8 +105,7 @@ impl Endpoint {
             self.receive_signal(now, &message);
         } else if !self.peer_introduced() {
             // RFC 8323 §5.3: the CSM is the first message.
-            self.abort(NO_CSM);
-            self.close(Closed::Refused { rule: NO_CSM.to_owned() });
+            self.abort(None, NO_CSM.to_owned());
         } else if code.is_request() {
             self.incoming_request(now, message, None);
         } else if code.is_response() {
@@ -138,7 +136,7 @@ fn padded(message: &Message, missing: usize) -> Message {
 }
 
 /// RFC 8323 §5.3.1: what every peer takes.
-const BASE: usize = 1152;
+const BASE: usize = coap::signal::Csm::BASE_MESSAGE_SIZE as usize;
 const NO_CSM: &str = "the first message has to be a CSM";
 /// An elective number of those for experiments (RFC 7252 §12.2).
 const PADDING: OptionNumber = OptionNumber(65_000);

@@ -34,6 +34,11 @@ impl Upload {
         Self { offset: 0, size, chunk, tag }
     }
 
+    /// The tag that the answer's blocks are asked for with.
+    pub(super) fn into_tag(self) -> Option<Bytes> {
+        self.tag
+    }
+
     /// The size in which a server wants a body that it refused whole (RFC 7959 §2.9.3).
     pub(super) fn advised(answer: &Message, body: usize) -> Option<BlockSize> {
         let block = answer.options.block1().filter(|_| answer.code == Code::REQUEST_ENTITY_TOO_LARGE)?;

@@ -13,6 +13,8 @@ pub(super) struct Watch {
     pub(super) answered: bool,
     /// The newest notification; none before the server agreed.
     newest: Option<Freshness>,
+    /// Whether what came last with the token says that notifications follow. The blocks behind it do not say so themselves.
+    agreed: bool,
     /// When what was last notified is no longer fresh.
     pub(super) stale_at: Option<Instant>,
 }
@@ -24,9 +26,9 @@ const LATE: Duration = Duration::from_secs(5);
 impl Watch {
     /// The server answered the registration; with a number it agrees.
     pub(super) fn agreed(&mut self, now: Instant, answer: &Message) {
-        if let Some(number) = answer.options.observe().filter(|_| answer.code.is_success()) {
-            self.newest = Some(Freshness::new(number, now));
-        }
+        let number = answer.options.observe().filter(|_| answer.code.is_success());
+        self.agreed = number.is_some();
+        self.newest = number.map(|number| Freshness::new(number, now)).or(self.newest);
     }
 
     /// Whether the last notification has just become stale.
@@ -86,13 +88,13 @@ impl Endpoint {
     /// A notification that is no answer to what was just asked.
     pub(super) fn notified(&mut self, now: Instant, id: RequestId, message: Message) {
         let Some(asking) = self.client.requests.get_mut(&id) else { return };
-        let Some(Watch { newest: Some(newest), .. }) = &mut asking.watch else { return };
+        let Some(Watch { newest: Some(newest), agreed, .. }) = &mut asking.watch else { return };
+        let number = message.options.observe().filter(|_| message.code.is_success());
         // One without a number, or with an error, is the last (RFC 7641 §3.2): it has no order.
-        if let Some(number) = message.options.observe().filter(|_| message.code.is_success())
-            && !newest.renew(number, now)
-        {
+        if number.is_some_and(|number| !newest.renew(number, now)) {
             return;
         }
+        *agreed = number.is_some();
         // The blocks that were being fetched are of what is old now.
         if let Some(before) = asking.abandon_download() {
             self.release_token(before);
@@ -104,9 +106,8 @@ impl Endpoint {
     pub(super) fn deliver_watched(&mut self, now: Instant, id: RequestId, message: Message) {
         let Some(asking) = self.client.requests.get_mut(&id) else { return };
         let Some(watch) = &mut asking.watch else { return };
-        let number = message.options.observe().filter(|_| message.code.is_success());
         let first = !std::mem::replace(&mut watch.answered, true);
-        if number.is_some() {
+        if watch.agreed {
             let max_age = Duration::from_secs(u64::from(message.options.max_age()));
             watch.stale_at = now.checked_add(max_age.saturating_add(LATE));
             self.events.push_back(match first {

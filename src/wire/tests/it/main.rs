@@ -8,5 +8,6 @@ mod rfc7252;
 mod rfc7641;
 mod rfc7959;
 mod rfc8323;
+mod rfc9175;
 mod round_trips;
 mod world;

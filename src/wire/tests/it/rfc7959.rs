@@ -162,6 +162,25 @@ fn section_2_4_a_representation_that_changes_is_fetched_anew_and_not_mixed() {
 }
 
 #[test]
+fn section_2_4_a_representation_that_became_shorter_is_fetched_anew() {
+    let mut world = world();
+    let request = world.request(CLIENT, get("/a"));
+    let first = world.incoming(SERVER);
+    world.respond(SERVER, first.exchange, content(body(3000)));
+    world.inject_datagram(SERVER, &from_client(9, Code::GET, path_options("/a"), Bytes::new()));
+    let second = world.incoming(SERVER);
+    world.respond(SERVER, second.exchange, content(vec![7; 1030]));
+    world.run_for(Duration::from_millis(10));
+    world.ends[SERVER].handle_timeout(world.now + Duration::from_secs(60));
+    let third = world.incoming(SERVER);
+    world.respond(SERVER, third.exchange, content("short"));
+    let fourth = world.incoming(SERVER);
+    world.respond(SERVER, fourth.exchange, content("short"));
+    let (answered, message) = world.response(CLIENT);
+    assert_eq!((answered, message.payload), (request, Bytes::from_static(b"short")));
+}
+
+#[test]
 fn section_2_4_what_changes_each_time_is_reported() {
     let mut world = world();
     let request = world.request(CLIENT, get("/a"));

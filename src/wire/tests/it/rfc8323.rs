@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use gatehouse_wire::coap::{
     Code, Limits, Message, OptionNumber, Options, Token,
     endpoint::{self, Closed, Config, Event, Failure, KeepAlive, RequestError, TcpStyle},
+    signal::Release,
     tcp,
 };
 use std::time::Duration;
@@ -165,7 +166,7 @@ fn section_5_5_a_release_finishes_what_is_under_way_on_both_sides_and_begins_not
     let now = world.now;
     world.ends[SERVER].release(now);
     assert_eq!(world.ends[SERVER].request(now, get("/b")), Err(RequestError::Closed));
-    assert_eq!(world.event(CLIENT), Event::PeerReleased);
+    assert_eq!(world.event(CLIENT), Event::PeerReleased(Release::default()));
     assert_eq!(world.ends[CLIENT].request(now, get("/b")), Err(RequestError::Closed));
     assert!(!world.ends.iter().any(endpoint::Endpoint::is_closed));
     world.respond(SERVER, incoming.exchange, content("done"));
