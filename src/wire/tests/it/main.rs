@@ -4,10 +4,12 @@
 mod corpus;
 mod differential;
 mod generator;
+mod hostile;
 mod rfc7252;
 mod rfc7641;
 mod rfc7959;
 mod rfc8323;
 mod rfc9175;
 mod round_trips;
+mod simulated_day;
 mod world;
