@@ -78,7 +78,10 @@ fn floor(workers: usize) -> f64 {
                 }
             });
         }
-        thread::park_timeout(FLOOR_TIME);
+        // It may wake early: the threads of a scope that ended before have unparked this one.
+        while let Some(left) = FLOOR_TIME.checked_sub(begun.elapsed()) {
+            thread::park_timeout(left);
+        }
         stop.store(true, Ordering::Relaxed);
     });
     done.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
