@@ -348,8 +348,8 @@ fn read_serial(fields: &mut Reader<'_>) -> Result<Serial, CertificateError> {
 }
 
 fn read_name(fields: &mut Reader<'_>, rule: Rule) -> Result<DistinguishedName, CertificateError> {
-    let name =
-        DistinguishedName::from_der(fields.expect(tag::SEQUENCE)?.raw).map_err(|error| CertificateError::from(error).in_place_of(rule))?;
+    let name = DistinguishedName::from_checked(fields.expect(tag::SEQUENCE)?.raw)
+        .map_err(|error| CertificateError::from(error).in_place_of(rule))?;
     if rule == Rule::Issuer && name.is_empty() {
         return Err(CertificateError::new(rule, "the issuer's name is empty"));
     }

@@ -27,6 +27,11 @@ impl DistinguishedName {
     /// Reads a complete DER `Name`.
     pub fn from_der(der: &[u8]) -> Result<Self, DerError> {
         der::check(der, MAX_CERTIFICATE)?;
+        Self::from_checked(der)
+    }
+
+    /// Reads a `Name` in bytes that [`der::check`] found to be one element in DER.
+    pub(crate) fn from_checked(der: &[u8]) -> Result<Self, DerError> {
         let mut names = Reader::only(der, tag::SEQUENCE)?;
         while !names.is_empty() {
             let mut attributes = names.nested(tag::SET)?;

@@ -224,15 +224,14 @@ impl Issuer {
 
     /// A key with two certificates speaks for two. No CA may be an end entity, and no end entity a CA.
     fn check_key(&self, key: &PublicKey) -> Result<(), IssueError> {
-        let fingerprint = key.fingerprint();
         let reason = if self.chain.iter().any(|ca| ca.public_key() == key) {
             "it is the key of a CA in the issuer's own chain"
-        } else if self.denied.contains(&fingerprint) {
+        } else if !self.denied.is_empty() && self.denied.contains(&key.fingerprint()) {
             "it is blocked"
         } else {
             return Ok(());
         };
-        Err(IssueError::DeniedKey { fingerprint, reason })
+        Err(IssueError::DeniedKey { fingerprint: key.fingerprint(), reason })
     }
 
     /// When every CA of the chain is valid.

@@ -185,11 +185,22 @@ impl From<[u8; Fingerprint::LEN]> for Fingerprint {
     }
 }
 
+/// Writes bytes in hexadecimal into a buffer, two digits for each as far as there is room, and returns the text.
+pub(crate) fn hexadecimal<'a>(bytes: &[u8], text: &'a mut [u8]) -> &'a str {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut len = 0;
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        len += 2;
+    }
+    std::str::from_utf8(&text[..len]).expect("digits are ASCII")
+}
+
 macro_rules! hexadecimal {
     ($name:ident) => {
         impl fmt::Display for $name {
             fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+                out.write_str(hexadecimal(&self.0, &mut [0; 2 * Self::LEN]))
             }
         }
 

@@ -52,7 +52,8 @@ pub(crate) fn blocks(text: &[u8], kind: &str, most: usize) -> Result<Vec<Vec<u8>
 /// One block with lines of 64 characters.
 pub(crate) fn encode(kind: &str, der: &[u8]) -> String {
     let base64 = STANDARD.encode(der);
-    let mut text = format!("-----BEGIN {kind}-----\n");
+    let mut text = String::with_capacity(base64.len() + base64.len() / 64 + 2 * kind.len() + 40);
+    text.extend(["-----BEGIN ", kind, "-----\n"]);
     let mut rest = base64.as_str();
     while !rest.is_empty() {
         let (line, after) = rest.split_at(rest.len().min(64));
@@ -60,7 +61,8 @@ pub(crate) fn encode(kind: &str, der: &[u8]) -> String {
         text.push('\n');
         rest = after;
     }
-    text + &format!("-----END {kind}-----\n")
+    text.extend(["-----END ", kind, "-----\n"]);
+    text
 }
 
 fn between<'a>(line: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {

@@ -345,12 +345,11 @@ impl Profile {
     }
 
     fn check_facts(&self, facts: &Facts) -> Result<(), Refusal> {
-        let given: Vec<Fact> = facts.given().collect();
+        let profile = || self.name.clone();
         for fact in [Fact::Device, Fact::Hub, Fact::SerialNumber, Fact::CommonName, Fact::Organisation, Fact::Hosts, Fact::Crl] {
-            let profile = self.name.clone();
-            match (self.need(fact), given.contains(&fact)) {
-                (Need::Required, false) => return Err(Refusal::Missing { profile, fact }),
-                (Need::Refused, true) => return Err(Refusal::Superfluous { profile, fact }),
+            match (self.need(fact), facts.given().any(|given| given == fact)) {
+                (Need::Required, false) => return Err(Refusal::Missing { profile: profile(), fact }),
+                (Need::Refused, true) => return Err(Refusal::Superfluous { profile: profile(), fact }),
                 _ => {}
             }
         }

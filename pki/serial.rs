@@ -1,13 +1,14 @@
 //! Serial numbers of certificates and revocation entries.
 
+use crate::key::hexadecimal;
 use gatehouse_types::Random;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::{fmt, str::FromStr};
 
 /// A certificate's serial number: a positive INTEGER of at most 20 octets (RFC 5280 §4.1.2.2). Not to be confused with
 /// the serial number of a product, which is a [`SerialNumber`](crate::SerialNumber).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Serial {
     /// Big-endian, without leading zero bytes, at least one byte. The length comes first so that order is by value.
     len: u8,
@@ -109,6 +110,14 @@ impl TryFrom<String> for Serial {
     }
 }
 
+/// As its text; journals hold millions of them, so that none is allocated for it.
+impl Serialize for Serial {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = [0; 2 * Self::MAX];
+        serializer.serialize_str(hexadecimal(self.as_bytes(), &mut text))
+    }
+}
+
 impl From<Serial> for String {
     fn from(serial: Serial) -> Self {
         serial.to_string()
@@ -117,7 +126,8 @@ impl From<Serial> for String {
 
 impl fmt::Display for Serial {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_bytes().iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+        let mut text = [0; 2 * Self::MAX];
+        out.write_str(hexadecimal(self.as_bytes(), &mut text))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use gatehouse_pki::{Fingerprint, OrganisationName, Serial};
 use gatehouse_types::UnixTime;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::{fmt, path::PathBuf, str::FromStr};
 
 /// The version of the records' form that is written.
@@ -98,8 +98,8 @@ pub(crate) enum Plan {
 }
 
 /// SHA-256, written in hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Sha256([u8; 32]);
 
 /// A text that is not 64 hexadecimal digits in lower case.
@@ -151,9 +151,10 @@ impl TryFrom<String> for Sha256 {
     }
 }
 
-impl From<Sha256> for String {
-    fn from(hash: Sha256) -> String {
-        hash.to_string()
+/// As its text; the journal holds two for each device, so that none is allocated for it.
+impl Serialize for Sha256 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
