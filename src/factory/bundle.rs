@@ -19,13 +19,15 @@ use crate::{
 };
 use gatehouse_pki::{Certificate, CertificateError, OrganisationName, Serial};
 use gatehouse_types::{Secret, UnixTime};
+use rustix::fs::Advice;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
     io::Write,
+    num::NonZeroU64,
     path::{Path, PathBuf},
 };
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 const CHAIN: &str = "chain.pem";
 const PLAIN_KEY: &str = "key.pem";
@@ -212,6 +214,7 @@ pub(crate) struct BundleFile {
     file: File,
     path: PathBuf,
     buffer: Zeroizing<Vec<u8>>,
+    written: u64,
 }
 
 /// How much is collected before it is written.
@@ -224,7 +227,7 @@ impl BundleFile {
     /// A new file that only its owner reads. It must not exist.
     pub(crate) fn create(path: &Path) -> Result<Self, FileError> {
         let buffer = Zeroizing::new(Vec::with_capacity(COLLECT + ROOM));
-        Ok(Self { file: files::create_new(path)?, path: path.to_owned(), buffer })
+        Ok(Self { file: files::create_new(path)?, path: path.to_owned(), buffer, written: 0 })
     }
 
     /// Adds what `write` appends: one bundle.
@@ -242,7 +245,13 @@ impl BundleFile {
 
     fn flush(&mut self) -> Result<(), FileError> {
         self.file.write_all(&self.buffer).map_err(FileError::at(&self.path))?;
-        self.buffer.as_mut_slice().zeroize();
+        // The disk begins with it now, while the next bundles are made, so that there is little left to wait for in the end. It
+        // is advice only: whether the bytes are on the disk is what `sync_data` says.
+        let _ = rustix::fs::fadvise(&self.file, self.written, NonZeroU64::new(self.buffer.len() as u64), Advice::DontNeed);
+        self.written += self.buffer.len() as u64;
+        // Byte by byte, as `zeroize` goes about it, wiping costs more than making what is wiped.
+        self.buffer.fill(0);
+        zeroize::optimization_barrier(self.buffer.as_slice());
         self.buffer.clear();
         Ok(())
     }
