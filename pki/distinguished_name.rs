@@ -66,7 +66,7 @@ impl DistinguishedName {
         self.last(oid::attribute::COMMON_NAME)
     }
 
-    /// The last serialNumber attribute: a device's serial number (IEEE 802.1AR §8.6), not the certificate's.
+    /// The last serialNumber attribute: a device's serial number (IEEE 802.1AR §8), not the certificate's.
     pub fn serial_number(&self) -> Option<Cow<'_, str>> {
         self.last(oid::attribute::SERIAL_NUMBER)
     }
