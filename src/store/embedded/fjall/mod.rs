@@ -73,7 +73,7 @@ enum FileError {
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("{} is damaged at byte {at}", path.display())]
-    Damaged { path: PathBuf, at: usize },
+    Damaged { path: PathBuf, at: u64 },
 }
 
 impl FileError {
@@ -82,7 +82,7 @@ impl FileError {
         move |source| Self::Io { path, source }
     }
 
-    fn damaged(path: &Path, at: usize) -> Self {
+    fn damaged(path: &Path, at: u64) -> Self {
         Self::Damaged { path: path.to_owned(), at }
     }
 }

@@ -62,7 +62,7 @@ fn check_keyspace(keyspace: &Path) -> Result<(), FileError> {
         let path = keyspace.join("tables").join(table.to_string());
         let file = File::open(&path).map_err(FileError::io(&path))?;
         if directory_of(&file, &path)?.is_none() {
-            return Err(FileError::damaged(&path, file.metadata().map_or(0, |metadata| metadata.len() as usize)));
+            return Err(FileError::damaged(&path, file.metadata().map_or(0, |metadata| metadata.len())));
         }
     }
     Ok(())
