@@ -4,7 +4,7 @@ use super::{
     marks::Promises,
     workload::{HEADS, PROBES, ROWS, Workload, head_key, own_stream, shared_record, shared_stream, truncated},
 };
-use gatehouse_store::{Batch, ChainHash, Config, Key, Position, Range, ReadError, Store, Table};
+use gatehouse_store::{Batch, ChainHash, Config, Key, Position, Range, ReadError, Store, Stream, Table};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -204,26 +204,9 @@ impl Check<'_> {
             self.found(Wrong::Half, format!("stream {stream} is {} to {}, its writer at {batches}", head.truncated, head.position));
             return;
         }
-        let mut link = head.truncated_hash;
-        let mut next = head.truncated.next();
-        loop {
-            let page = self.store.read(&stream, next, PAGE).await;
-            let Some(page) = self.read("a stream", page) else { return };
-            if page.is_empty() {
-                break;
-            }
-            for record in page {
-                link = link.next(&stream, next, &record.payload);
-                if record.position != next || record.hash != link {
-                    self.found(Wrong::Stream, format!("stream {stream} breaks at {next}"));
-                    return;
-                }
-                if record.payload != self.workload.record(writer, next.0) {
-                    self.found(Wrong::OtherValue, format!("stream {stream} at {next}"));
-                }
-                next = next.next();
-            }
-        }
+        let workload = self.workload;
+        let walked = self.walk(&stream, head.truncated.next(), head.truncated_hash, |at, payload| payload == workload.record(writer, at.0));
+        let Some((next, link)) = walked.await else { return };
         if next.0 != batches + 1 || link != head.hash {
             self.found(Wrong::Stream, format!("stream {stream} ends before {next}, not at {batches}"));
         }
@@ -233,35 +216,50 @@ impl Check<'_> {
     async fn shared_stream(&mut self) {
         let stream = shared_stream();
         let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
-        let mut link = ChainHash::START;
-        let mut next = Position::START.next();
-        loop {
-            let page = self.store.read(&stream, next, PAGE).await;
-            let Some(page) = self.read("the shared stream", page) else { return };
-            if page.is_empty() {
-                break;
-            }
-            for record in page {
-                link = link.next(&stream, next, &record.payload);
-                if record.position != next || record.hash != link {
-                    self.found(Wrong::Stream, format!("stream {stream} breaks at {next}"));
-                    return;
-                }
-                let writer = record.payload.first_chunk().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes));
-                let number = seen.entry(writer).or_default();
-                *number += 1;
-                if record.payload != shared_record(writer, *number) {
-                    self.found(Wrong::OtherValue, format!("stream {stream} at {next}"));
-                    return;
-                }
-                next = next.next();
-            }
+        let walked = self.walk(&stream, Position::START.next(), ChainHash::START, |_, payload| {
+            let writer = payload.first_chunk().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes));
+            let number = seen.entry(writer).or_default();
+            *number += 1;
+            payload == shared_record(writer, *number)
+        });
+        if walked.await.is_none() {
+            return;
         }
         let heads = self.heads.clone();
         for (writer, batches) in heads {
             let in_stream = seen.get(&writer).copied().unwrap_or_default();
             if in_stream != batches {
                 self.found(Wrong::Half, format!("writer {writer} is at {batches}, but the shared stream has {in_stream} of it"));
+            }
+        }
+    }
+
+    /// Follows a stream's positions and hashes to its end; `belongs` says whether a payload is the one that was written there.
+    /// Nothing when it does not hold, which is then a finding.
+    async fn walk(
+        &mut self,
+        stream: &Stream,
+        mut next: Position,
+        mut link: ChainHash,
+        mut belongs: impl FnMut(Position, &[u8]) -> bool,
+    ) -> Option<(Position, ChainHash)> {
+        loop {
+            let page = self.store.read(stream, next, PAGE).await;
+            let page = self.read("a stream", page)?;
+            if page.is_empty() {
+                return Some((next, link));
+            }
+            for record in page {
+                link = link.next(stream, next, &record.payload);
+                if record.position != next || record.hash != link {
+                    self.found(Wrong::Stream, format!("stream {stream} breaks at {next}"));
+                    return None;
+                }
+                if !belongs(next, &record.payload) {
+                    self.found(Wrong::OtherValue, format!("stream {stream} at {next}"));
+                    return None;
+                }
+                next = next.next();
             }
         }
     }

@@ -40,6 +40,27 @@ impl Keys {
     }
 }
 
+/// What every command says that makes devices.
+#[derive(Debug, Args)]
+struct Making {
+    /// The order that it is made for
+    #[arg(long, value_name = "NAME")]
+    order: Option<OrderName>,
+
+    /// The line that signs
+    #[arg(long, value_name = "NAME")]
+    line: Option<LineName>,
+
+    #[command(flatten)]
+    keys: Keys,
+
+    #[command(flatten)]
+    place: Place,
+
+    #[command(flatten)]
+    opener: Opener,
+}
+
 /// Sign one device, or give one another certificate
 ///
 /// The serial is the next one of the numbering unless --serial names it. A device that was made before gets another
@@ -71,22 +92,8 @@ pub(super) struct Sign {
     #[arg(long, value_name = "WORD", requires = "replaces")]
     reason: Option<Reason>,
 
-    /// The order that the device is made for
-    #[arg(long, value_name = "NAME")]
-    order: Option<OrderName>,
-
-    /// The line that signs
-    #[arg(long, value_name = "NAME")]
-    line: Option<LineName>,
-
     #[command(flatten)]
-    keys: Keys,
-
-    #[command(flatten)]
-    place: Place,
-
-    #[command(flatten)]
-    opener: Opener,
+    making: Making,
 }
 
 #[derive(Serialize)]
@@ -98,16 +105,17 @@ struct Signed {
 
 impl Sign {
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
+        let making = self.making;
         let order = SingleOrder {
             serial: self.replaces.or(self.serial),
-            delivery: self.keys.delivery(self.request.is_none())?,
+            delivery: making.keys.delivery(self.request.is_none())?,
             request: self.request,
-            line: self.line,
-            order: self.order,
+            line: making.line,
+            order: making.order,
             replaces: self.reason,
             out: self.out,
         };
-        let entry = self.place.open()?.single(&order, &self.opener.unlock()?)?;
+        let entry = making.place.open()?.single(&order, &making.opener.unlock()?)?;
         context.output.answer(&Signed { entry, bundle: order.out })
     }
 }
@@ -137,22 +145,8 @@ pub(super) struct Batch {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// The order that the devices are made for
-    #[arg(long, value_name = "NAME")]
-    order: Option<OrderName>,
-
-    /// The line that signs
-    #[arg(long, value_name = "NAME")]
-    line: Option<LineName>,
-
     #[command(flatten)]
-    keys: Keys,
-
-    #[command(flatten)]
-    place: Place,
-
-    #[command(flatten)]
-    opener: Opener,
+    making: Making,
 }
 
 /// Which devices.
@@ -186,16 +180,17 @@ struct Done {
 
 impl Batch {
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
+        let making = self.making;
         let what = match (self.what.count, self.what.csv, self.what.csr_dir) {
             (Some(count), ..) => What::Count(count),
             (_, Some(path), _) => What::Csv(path),
             (.., Some(folder)) => What::Requests(folder),
             (None, None, None) => return Err(Failure::new(Exit::Usage, "nothing says which devices to make")),
         };
-        let delivery = self.keys.delivery(!matches!(what, What::Requests(_)))?;
-        let order = BatchOrder { what, line: self.line, order: self.order, out: self.out, delivery };
-        let mut factory = self.place.open()?;
-        let unlock = self.opener.unlock()?;
+        let delivery = making.keys.delivery(!matches!(what, What::Requests(_)))?;
+        let order = BatchOrder { what, line: making.line, order: making.order, out: self.out, delivery };
+        let mut factory = making.place.open()?;
+        let unlock = making.opener.unlock()?;
         let mut meter = Meter::new(context);
         let report = factory.batch(&order, &unlock, &mut |progress| meter.tell(progress));
         meter.finish();
