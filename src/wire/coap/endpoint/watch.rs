@@ -1,6 +1,6 @@
 //! Our observations of the peer's resources (RFC 7641 §3).
 
-use super::{Endpoint, Event, Failure, Owner, RequestId, client::Asking, event::Ended, freshness::Freshness};
+use super::{Endpoint, Event, Failure, Link, Owner, RequestId, client::Asking, event::Ended, freshness::Freshness};
 use crate::coap::{Message, Token};
 use std::time::{Duration, Instant};
 
@@ -87,11 +87,13 @@ impl Endpoint {
 
     /// A notification that is no answer to what was just asked.
     pub(super) fn notified(&mut self, now: Instant, id: RequestId, message: Message) {
+        // RFC 8323 §7.1: a stream keeps the order itself, and the numbers mean nothing there.
+        let numbered = matches!(self.link, Link::Udp(_));
         let Some(asking) = self.client.requests.get_mut(&id) else { return };
         let Some(Watch { newest: Some(newest), agreed, .. }) = &mut asking.watch else { return };
         let number = message.options.observe().filter(|_| message.code.is_success());
         // One without a number, or with an error, is the last (RFC 7641 §3.2): it has no order.
-        if number.is_some_and(|number| !newest.renew(number, now)) {
+        if number.is_some_and(|number| numbered && !newest.renew(number, now)) {
             return;
         }
         *agreed = number.is_some();

@@ -247,7 +247,7 @@ fn tell(mut story: Story, steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
     #[test]
     fn over_udp_anything_may_come(steps in prop::collection::vec(step(), 0..150)) {

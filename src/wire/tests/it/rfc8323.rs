@@ -305,6 +305,23 @@ fn a_request_that_nobody_answers_is_answered_by_the_endpoint() {
 }
 
 #[test]
+fn section_7_1_the_numbers_of_notifications_mean_nothing_in_a_stream() {
+    let mut world = with_device(device());
+    let request = world.request(SERVER, get("/oic/res").observe());
+    let token = messages(&mut world, SERVER).pop().unwrap().token;
+    let mut notify = |number, state: &'static str| {
+        let options = Options::builder().observe(number).build();
+        world.inject(SERVER, frame(&Message::new(Code::CONTENT, token).with_options(options).with_payload(state)));
+        world.event(SERVER)
+    };
+    assert!(matches!(notify(0, "first"), Event::Response { observing: true, .. }));
+    for (number, state) in [(9, "second"), (2, "third"), (2, "fourth"), (0, "fifth")] {
+        let Event::Notification { request: of, message } = notify(number, state) else { panic!("{state} is no notification") };
+        assert_eq!((of, message.payload), (request, Bytes::from_static(state.as_bytes())));
+    }
+}
+
+#[test]
 fn section_3_4_messages_arrive_in_pieces_of_any_size() {
     for seed in 0..50 {
         let network = Network { sliced: true, ..Network::BAD };
