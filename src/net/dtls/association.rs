@@ -4,6 +4,7 @@
 //! association brings datagrams and calls when a deadline is over. OpenSSL asks the system for the time when it sets the
 //! timers of a handshake; the deadlines that are told here are made of what it says is left.
 
+use super::record::{has_room, is_encrypted};
 use crate::{
     openssl::{ffi, found, refusal},
     udp::engine::{Association, Closed, Event, Proof, SendError},
@@ -15,8 +16,6 @@ use std::{
     io::{self, Read, Write},
     time::{Duration, Instant},
 };
-
-use super::record::is_encrypted;
 
 /// What a record takes beside its content: its head, and eight bytes of nonce and sixteen of tag, which is the most that
 /// any of the suites takes.
@@ -39,17 +38,33 @@ const MAX_HANDSHAKE: usize = 96 * 1024;
 /// circle.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
+/// After this time without a record an association gives its buffers back, which is a fifth of what it takes.
+const REST_AFTER: Duration = Duration::from_secs(10);
+
 /// A conversation with one peer.
 pub(crate) struct DtlsAssociation {
     stream: SslStream<Pipe>,
     mtu: usize,
+    demanded: Demanded,
     phase: Phase,
+    /// When OpenSSL wants to send a flight again.
     deadline: Option<Instant>,
+    /// When the buffers are given back, while they are there.
+    rest: Option<Instant>,
     events: VecDeque<Event>,
     early: u8,
     received: usize,
     /// What OpenSSL said when it broke off.
     fault: Option<String>,
+}
+
+/// What a peer must have shown when its handshake is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Demanded {
+    /// A chain that was found good.
+    Chain,
+    /// What the context has asked for: servers may share a key with us, or be known by a fingerprint.
+    AsAgreed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +105,7 @@ impl Write for Pipe {
 impl DtlsAssociation {
     /// Goes on with a connection that OpenSSL has listened with, and that holds the hello with a valid cookie.
     pub(crate) fn accepted(stream: SslStream<Pipe>, mtu: usize, now: Instant) -> Self {
-        let mut association = Self::new(stream, mtu);
+        let mut association = Self::new(stream, mtu, Demanded::Chain);
         association.step(now);
         association
     }
@@ -98,14 +113,14 @@ impl DtlsAssociation {
     /// Begins a handshake as the client.
     pub(crate) fn connect(mut ssl: Ssl, mtu: usize, now: Instant) -> Result<Self, openssl::error::ErrorStack> {
         ssl.set_connect_state();
-        let mut association = Self::new(SslStream::new(ssl, Pipe::default())?, mtu);
+        let mut association = Self::new(SslStream::new(ssl, Pipe::default())?, mtu, Demanded::AsAgreed);
         association.step(now);
         Ok(association)
     }
 
-    fn new(stream: SslStream<Pipe>, mtu: usize) -> Self {
+    fn new(stream: SslStream<Pipe>, mtu: usize, demanded: Demanded) -> Self {
         let (phase, events) = (Phase::Handshake, VecDeque::new());
-        Self { stream, mtu, phase, deadline: None, events, early: 0, received: 0, fault: None }
+        Self { stream, mtu, demanded, phase, deadline: None, rest: None, events, early: 0, received: 0, fault: None }
     }
 
     /// The connection, for what was agreed upon.
@@ -122,10 +137,12 @@ impl DtlsAssociation {
     fn step(&mut self, now: Instant) {
         if self.phase == Phase::Handshake {
             match self.stream.do_handshake() {
-                Ok(()) => {
-                    self.phase = Phase::Established;
-                    self.events.push_back(Event::Established(found(self.stream.ssl()).map_or(Proof::Address, Proof::Chain)));
-                }
+                Ok(()) => match (found(self.stream.ssl()), self.demanded) {
+                    (Some(chain), _) => self.establish(Proof::Chain(chain)),
+                    (None, Demanded::AsAgreed) => self.establish(Proof::Address),
+                    // OpenSSL would have to let somebody in whom it did not have judged.
+                    (None, Demanded::Chain) => self.end(Closed::Certificate),
+                },
                 Err(error) if error.code() == ErrorCode::WANT_READ => {}
                 Err(error) => {
                     self.fault = Some(error.to_string());
@@ -135,10 +152,32 @@ impl DtlsAssociation {
             }
         }
         if self.phase == Phase::Established {
-            self.read();
+            if self.wake(now) { self.read() } else { self.end(Closed::Protocol) }
         }
         self.deadline = ffi::time_left(&mut self.stream).map(|left| now + left.max(SHORTEST_WAIT));
         ffi::forget_errors();
+    }
+
+    /// Takes the buffers back where they were given back; OpenSSL does not do so by itself in all cases.
+    fn wake(&mut self, now: Instant) -> bool {
+        let awake = self.rest.is_some() || ffi::allocate_buffers(&mut self.stream);
+        self.rest = Some(now + REST_AFTER);
+        awake
+    }
+
+    /// What each encrypted record takes at least: the tag, and mostly a nonce. Before there is a suite, nobody can have made one.
+    fn least(&self) -> usize {
+        match ffi::suite(self.stream.ssl()) {
+            None => usize::MAX,
+            // A tag of half the length behind a nonce, or no nonce.
+            Some(name) if name.ends_with("CCM8") || name.contains("CHACHA20") => 16,
+            Some(_) => 8 + 16,
+        }
+    }
+
+    fn establish(&mut self, proof: Proof) {
+        self.phase = Phase::Established;
+        self.events.push_back(Event::Established(proof));
     }
 
     fn read(&mut self) {
@@ -170,6 +209,9 @@ impl DtlsAssociation {
 
 impl Association for DtlsAssociation {
     fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        if !has_room(datagram, self.least()) {
+            return;
+        }
         match self.phase {
             Phase::Over => return,
             Phase::Established => {}
@@ -194,7 +236,14 @@ impl Association for DtlsAssociation {
 
     fn handle_timeout(&mut self, now: Instant) {
         if self.phase == Phase::Over {
-            self.deadline = None;
+            (self.deadline, self.rest) = (None, None);
+            return;
+        }
+        if self.rest.is_some_and(|rest| rest <= now) {
+            self.rest = None;
+            ffi::free_buffers(&mut self.stream);
+        }
+        if self.deadline.is_none_or(|deadline| deadline > now) {
             return;
         }
         if ffi::handle_timeout(&mut self.stream) {
@@ -205,30 +254,28 @@ impl Association for DtlsAssociation {
         }
     }
 
-    fn send(&mut self, _now: Instant, record: &[u8]) -> Result<(), SendError> {
+    fn send(&mut self, now: Instant, record: &[u8]) -> Result<(), SendError> {
         if self.phase != Phase::Established {
             return Err(SendError::Closed);
         }
         if record.len() > self.mtu.saturating_sub(OVERHEAD) {
             return Err(SendError::TooLong);
         }
-        match self.stream.ssl_write(record) {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                ffi::forget_errors();
-                self.end(Closed::Protocol);
-                Err(SendError::Closed)
-            }
+        if self.wake(now) && self.stream.ssl_write(record).is_ok() {
+            return Ok(());
         }
+        ffi::forget_errors();
+        self.end(Closed::Protocol);
+        Err(SendError::Closed)
     }
 
-    fn close(&mut self, _now: Instant) {
-        if self.phase == Phase::Established {
+    fn close(&mut self, now: Instant) {
+        if self.phase == Phase::Established && self.wake(now) {
             self.goodbye();
             ffi::forget_errors();
         }
         self.phase = Phase::Over;
-        self.deadline = None;
+        (self.deadline, self.rest) = (None, None);
     }
 
     fn poll_transmit(&mut self) -> Option<Bytes> {
@@ -240,7 +287,7 @@ impl Association for DtlsAssociation {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.deadline
+        self.deadline.into_iter().chain(self.rest).min()
     }
 }
 

@@ -21,7 +21,7 @@ use gatehouse_types::{Random, Secret};
 use openssl::{
     error::ErrorStack,
     ex_data::Index,
-    ssl::{Ssl, SslContextBuilder, SslOptions, SslRef, SslSessionCacheMode, SslStream},
+    ssl::{Ssl, SslContextBuilder, SslOptions, SslRef, SslSessionCacheMode, SslStream, SslVersion},
 };
 use std::{
     fmt,
@@ -141,6 +141,8 @@ impl Engine for DtlsEngine {
 }
 
 fn adjust(builder: &mut SslContextBuilder, cookies: &Arc<Cookies>, sessions: &Arc<Sessions>) -> Result<(), ErrorStack> {
+    // Cookies are another thing in DTLS 1.3, which an OpenSSL of the future will have.
+    builder.set_max_proto_version(Some(SslVersion::DTLS1_2))?;
     builder.set_options(SslOptions::COOKIE_EXCHANGE | SslOptions::NO_QUERY_MTU);
     let making = Arc::clone(cookies);
     builder.set_cookie_generate_cb(move |ssl, buffer| {

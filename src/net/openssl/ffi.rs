@@ -16,14 +16,14 @@ use openssl::{
     error::ErrorStack,
     ex_data::Index,
     pkey::{PKey, Private},
-    ssl::{Ssl, SslContextBuilder, SslRef, SslSession, SslStream},
+    ssl::{Ssl, SslCipherRef, SslContextBuilder, SslRef, SslSession, SslStream},
     x509::X509Ref,
 };
 use openssl_sys::{
     EVP_PKEY, EVP_PKEY_CTX_free, EVP_PKEY_CTX_new_from_name, EVP_PKEY_fromdata, EVP_PKEY_fromdata_init, OSSL_LIB_CTX, OSSL_LIB_CTX_new,
     OSSL_PARAM, OSSL_PARAM_construct_end, OSSL_PARAM_construct_octet_string, OSSL_PARAM_get_octet_string_ptr,
-    OSSL_PARAM_get_utf8_string_ptr, OSSL_PARAM_locate, OSSL_PARAM_locate_const, OSSL_PROVIDER, OSSL_PROVIDER_load, SSL, SSL_CTX, SSL_ctrl,
-    X509, X509_STORE_CTX, X509_STORE_CTX_get_ex_data, X509_STORE_CTX_set_error, stack_st_X509,
+    OSSL_PARAM_get_utf8_string_ptr, OSSL_PARAM_locate, OSSL_PARAM_locate_const, OSSL_PROVIDER, OSSL_PROVIDER_load, SSL, SSL_CIPHER,
+    SSL_CTX, SSL_ctrl, X509, X509_STORE_CTX, X509_STORE_CTX_get_ex_data, X509_STORE_CTX_set_error, stack_st_X509,
 };
 use std::{
     ffi::{CStr, c_char, c_int, c_long, c_uchar, c_uint, c_void},
@@ -88,6 +88,9 @@ unsafe extern "C" {
     fn BIO_ADDR_new() -> *mut c_void;
     fn BIO_ADDR_free(address: *mut c_void);
     fn DTLS_set_timer_cb(connection: *mut SSL, callback: unsafe extern "C" fn(*mut SSL, c_uint) -> c_uint);
+    fn SSL_get_pending_cipher(connection: *const SSL) -> *const SSL_CIPHER;
+    fn SSL_free_buffers(connection: *mut SSL) -> c_int;
+    fn SSL_alloc_buffers(connection: *mut SSL) -> c_int;
     fn SSL_CTX_set_timeout(context: *mut SSL_CTX, seconds: c_long) -> c_long;
 }
 
@@ -162,6 +165,32 @@ pub(crate) fn handle_timeout<S>(stream: &mut SslStream<S>) -> bool {
     let done = unsafe { SSL_ctrl(stream.ssl().as_ptr(), HANDLE_TIMEOUT, 0, ptr::null_mut()) };
     forget_errors();
     done >= 0
+}
+
+/// The suite that is in use, or else the one that was chosen for use.
+pub(crate) fn suite(connection: &SslRef) -> Option<&'static str> {
+    connection.current_cipher().map(SslCipherRef::name).or_else(|| {
+        // SAFETY: a live connection. A suite is a constant in OpenSSL's tables, and is null where none was chosen.
+        unsafe {
+            let chosen = SSL_get_pending_cipher(connection.as_ptr());
+            (!chosen.is_null()).then(|| SslCipherRef::from_ptr(chosen.cast_mut()).name())
+        }
+    })
+}
+
+/// Gives the buffers of an idle connection back, unless something is in them. Before it writes again they are to be allocated.
+pub(crate) fn free_buffers<S>(stream: &mut SslStream<S>) {
+    // SAFETY: a live connection. It refuses where records are under way.
+    unsafe { SSL_free_buffers(stream.ssl().as_ptr()) };
+    forget_errors();
+}
+
+/// Allocates the buffers of a connection that has given them back; nothing where it has them.
+pub(crate) fn allocate_buffers<S>(stream: &mut SslStream<S>) -> bool {
+    // SAFETY: a live connection.
+    let done = unsafe { SSL_alloc_buffers(stream.ssl().as_ptr()) };
+    forget_errors();
+    done == 1
 }
 
 /// For how long a session may be resumed, as far as OpenSSL is concerned.

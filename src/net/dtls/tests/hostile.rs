@@ -269,6 +269,79 @@ fn noise_from_anywhere_lets_nobody_in_and_keeps_no_good_client_out() {
 }
 
 #[test]
+fn a_forged_record_that_is_too_short_for_any_tag_breaks_nothing_off() {
+    let authority = Authority::new("root");
+    let device = authority.leaf("device");
+    let suites = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-CCM", "ECDHE-ECDSA-AES128-CCM8", "ECDHE-ECDSA-CHACHA20-POLY1305"];
+    for suite in suites {
+        let mut server = Server::new(&authority, patient());
+        let mut clients = [Client::with_suite(address(1, 5684), &authority, &device, suite)];
+        carry(&mut server, &mut clients, &mut Weather::fair(), settled);
+        assert_eq!(clients[0].association.ssl().current_cipher().map(|cipher| cipher.name()), Some(suite));
+        for (length, kind) in (0..=40).flat_map(|length| [21, 22, 23].map(|kind| (length, kind))) {
+            let forged = [&[kind, 254, 253, 0, 1, 0, 0, 0, 0, 1, length, 0, length][..], &vec![7; usize::from(length)]].concat();
+            server.receive(address(1, 5684), &forged);
+            clients[0].receive(&forged);
+        }
+        assert!(server.closed().is_empty() && !clients[0].is_closed(), "{suite}");
+        // The shortest that the suite makes.
+        clients[0].association.send(Instant::now(), b"x").expect("sent");
+        carry(&mut server, &mut clients, &mut Weather::fair(), |server, _| !server.records().is_empty());
+        assert_eq!(server.records().len(), 1, "{suite}");
+        clients[0].association.close(Instant::now());
+        carry(&mut server, &mut clients, &mut Weather::fair(), |_, _| false);
+        assert_eq!(server.closed(), [Closed::Peer], "{suite}");
+    }
+}
+
+#[test]
+fn a_forged_record_that_is_too_short_breaks_no_handshake_off() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, patient());
+    let (client, flight) = up_to_last_flight(&mut server, &authority, &authority.leaf("device"), 5684);
+    let forged = [22, 254, 253, 0, 1, 0, 0, 0, 0, 0, 9, 0, 3, 1, 2, 3];
+    for record in &flight {
+        server.receive(client.address, &forged);
+        server.receive(client.address, record);
+    }
+    assert_eq!(server.established().len(), 1);
+}
+
+#[test]
+fn noise_under_its_own_address_disturbs_no_live_association() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, patient());
+    let device = authority.leaf("device");
+    let mut clients = [Client::patient(address(1, 5684), &authority, &device)];
+    carry(&mut server, &mut clients, &mut Weather::fair(), settled);
+    let mut elsewhere = Server::new(&authority, patient());
+    let (_, flight) = up_to_last_flight(&mut elsewhere, &authority, &device, 5684);
+    clients[0].association.send(Instant::now(), b"a record that is never delivered as it was").expect("sent");
+    let record = clients[0].sent().remove(0).to_vec();
+    let alert = vec![21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
+    let samples: Vec<Vec<u8>> = flight.into_iter().chain([record, device_hello(), alert]).collect();
+    let mut weather = Weather::foul(50, 7);
+    for round in 0..20_000_u32 {
+        let mut datagram = samples[round as usize % samples.len()].clone();
+        // Behind the head at least, so that none is what it was.
+        let last = datagram.len() - 1;
+        datagram[last] ^= 0x55;
+        for byte in &mut datagram {
+            if weather.strikes(2) {
+                *byte = byte.wrapping_add(round.to_le_bytes()[0]);
+            }
+        }
+        server.receive(address(1, 5684), &datagram);
+        server.sent();
+        assert!(server.closed().is_empty() && server.records().is_empty(), "{round}: {datagram:02x?} {:?}", server.events);
+    }
+    assert!(server.records().is_empty() && server.closed().is_empty() && server.established().len() == 1);
+    clients[0].association.send(Instant::now(), b"still here").expect("sent");
+    carry(&mut server, &mut clients, &mut Weather::fair(), |server, _| !server.records().is_empty());
+    assert_eq!(server.records()[0].1, "still here");
+}
+
+#[test]
 fn what_comes_too_early_is_kept_in_small_number_and_the_handshake_goes_on() {
     let authority = Authority::new("root");
     let mut server = Server::new(&authority, patient());

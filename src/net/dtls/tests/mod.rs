@@ -25,6 +25,7 @@ use bytes::Bytes;
 use gatehouse_base::{Clock, SimulatedClock, SystemRandom};
 use gatehouse_pki::{Anchors, Certificate, Policy, Purpose, Rejection, VerifiedChain};
 use gatehouse_types::{Secret, UnixTime};
+use openssl::ssl::Ssl;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
@@ -222,7 +223,20 @@ impl Client {
         let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::new(NOW.parse().expect("RFC 3339")));
         let trust = ServerTrust::anchors(authority.anchors(), clock);
         let context = ClientContext::new(Transport::Datagrams, trust, Some(&party.credentials()), None, &[b"coap"]).expect("a context");
+        Self::beginning(address, context.connection(None).expect("a connection"), session, first_timeout)
+    }
+
+    /// One that offers a single suite.
+    pub(super) fn with_suite(address: SocketAddr, authority: &Authority, party: &Party, suite: &str) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::new(NOW.parse().expect("RFC 3339")));
+        let trust = ServerTrust::anchors(authority.anchors(), clock);
+        let context = ClientContext::new(Transport::Datagrams, trust, Some(&party.credentials()), None, &[]).expect("a context");
         let mut ssl = context.connection(None).expect("a connection");
+        ssl.set_cipher_list(&format!("{suite}:@SECLEVEL=0")).expect("a suite");
+        Self::beginning(address, ssl, None, NEVER)
+    }
+
+    fn beginning(address: SocketAddr, mut ssl: Ssl, session: Option<&[u8]>, first_timeout: Duration) -> Self {
         ssl.set_mtu(1200).expect("an MTU");
         ffi::set_first_timeout(&mut ssl, first_timeout).expect("a timeout");
         if let Some(session) = session {

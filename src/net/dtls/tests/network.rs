@@ -163,3 +163,36 @@ fn a_new_certificate_is_presented_from_the_next_handshake_on() {
     assert_eq!(presented(&after[0]), renewed.chain().next().expect("a leaf"));
     assert_ne!(presented(&before[0]), presented(&after[0]));
 }
+
+#[test]
+fn an_idle_association_gives_its_buffers_back_and_goes_on_afterwards_at_either_end() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, config());
+    let mut clients = [Client::new(address(1, 5684), &authority, &authority.leaf("device"))];
+    carry(&mut server, &mut clients, &mut Weather::fair(), settled);
+    let (id, ..) = server.established()[0];
+    let mut now = Instant::now();
+    for round in 0..3_u8 {
+        now += Duration::from_secs(11);
+        server.peers.handle_timeout(now);
+        clients[0].association.handle_timeout(now);
+        assert!(clients[0].association.poll_timeout().is_none() && server.sent().is_empty());
+        server.peers.send(now, id, &[round]).expect("written");
+        for transmit in server.sent() {
+            clients[0].association.handle_datagram(now, &transmit.datagram);
+        }
+        clients[0].collect();
+        assert!(matches!(clients[0].events.last(), Some(Event::Data(record)) if *record == [round][..]));
+        clients[0].association.send(now, &[round]).expect("written");
+        for datagram in clients[0].sent() {
+            server.peers.handle_datagram(now, clients[0].address, &datagram);
+        }
+        server.collect();
+        assert_eq!(server.records().last(), Some(&(id, Bytes::copy_from_slice(&[round]))));
+    }
+    // A goodbye is written too.
+    now += Duration::from_secs(11);
+    server.peers.handle_timeout(now);
+    server.peers.close(now, id, Closed::Local);
+    assert_eq!(server.sent().len(), 1);
+}
