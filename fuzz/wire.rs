@@ -77,7 +77,8 @@ fn walk(message: &Message) {
     }
     let _ = (options.block1(), options.block2(), options.observe(), options.max_age(), options.content_format(), options.accept());
     let _ = format!("{message:?} {} {:?}", uri::requested(options), uri::location(options));
-    let understood = options.refuse_critical(|number| number.name().is_some() && number != OptionNumber::OSCORE).is_ok();
+    let port = options.uint(OptionNumber::URI_PORT);
+    let understood = port != Some(0) && options.refuse_critical(|number| number.name().is_some()).is_ok();
     let uri = Uri::from_options(Scheme::Coap, Host::named("h"), None, options);
     assert!(uri.is_some() || !understood, "what is understood has a URI");
     if let Some(uri) = uri {

@@ -75,13 +75,13 @@ pub enum UriError {
 }
 
 impl Uri {
-    /// The root of a server.
+    /// The root of a server. Port 0 stands for that of the scheme.
     pub fn new(scheme: Scheme, host: Host, port: Option<u16>) -> Self {
-        Self { scheme, host, port, path: Vec::new(), query: Vec::new() }
+        Self { scheme, host, port: port.filter(|port| *port != 0), path: Vec::new(), query: Vec::new() }
     }
 
     /// What a request that arrived at this server asks for (RFC 7252 §6.5). `None` where an option is not as
-    /// [`Options::refuse_critical`] demands.
+    /// [`Options::refuse_critical`] demands, or names port 0.
     pub fn from_options(scheme: Scheme, host: Host, port: Option<u16>, options: &Options) -> Option<Self> {
         let texts = |number| -> Option<Vec<String>> { options.all(number).map(|value| text(value, 0)).collect() };
         let host = match options.all(OptionNumber::URI_HOST).next() {
@@ -89,7 +89,7 @@ impl Uri {
             None => host,
         };
         let port = match options.has(OptionNumber::URI_PORT) {
-            true => Some(u16::try_from(options.uint(OptionNumber::URI_PORT)?).ok()?),
+            true => Some(u16::try_from(options.uint(OptionNumber::URI_PORT)?).ok().filter(|port| *port != 0)?),
             false => port,
         };
         Some(Self { scheme, host, port, path: texts(OptionNumber::URI_PATH)?, query: texts(OptionNumber::URI_QUERY)? })

@@ -109,10 +109,11 @@ mod section_6_5_composing {
     }
 
     #[test]
-    fn options_that_are_no_text_become_no_uri() {
+    fn options_that_no_uri_can_say_become_none() {
         let bad = Options::builder().push_raw(OptionNumber::URI_PATH, &[0xff]).unwrap().build();
         let empty_host = Options::builder().push_raw(OptionNumber::URI_HOST, &[]).unwrap().build();
-        for options in [bad, empty_host] {
+        let no_port = Options::builder().uint(OptionNumber::URI_PORT, 0).build();
+        for options in [bad, empty_host, no_port] {
             assert_eq!(Uri::from_options(Scheme::Coap, Host::named("h"), None, &options), None);
         }
     }
