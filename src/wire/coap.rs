@@ -9,6 +9,7 @@
 
 mod block;
 mod code;
+mod conditions;
 mod content_format;
 pub mod doorstep;
 pub mod endpoint;
@@ -26,6 +27,7 @@ pub mod uri;
 
 pub use block::{Block, BlockError, BlockSize};
 pub use code::Code;
+pub use conditions::NoResponse;
 pub use content_format::ContentFormat;
 pub use message::{Limits, Message};
 pub use number::{Format, OptionNumber};

@@ -33,6 +33,13 @@ impl Message {
         Self { payload: payload.into(), ..self }
     }
 
+    /// The same in memory of its own. What was read shares the buffer that it arrived in; keeping one small message for long
+    /// would keep all of that.
+    pub fn detached(&self) -> Self {
+        let options = Options::from_encoded(Bytes::copy_from_slice(self.options.encoded()));
+        Self { options, payload: Bytes::copy_from_slice(&self.payload), ..*self }
+    }
+
     /// How many bytes options and payload take, with the marker between them.
     pub(super) fn body_length(&self) -> usize {
         self.options.encoded().len() + if self.payload.is_empty() { 0 } else { 1 + self.payload.len() }

@@ -4,7 +4,7 @@ use super::{
     Block, BlockError, ContentFormat, Format, OptionNumber, OptionRule, OptionsBuilder,
     option_format::{self, Step},
 };
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use std::fmt;
 
 /// All options of one message in ascending order of their numbers. Cloning shares the bytes.
@@ -61,10 +61,16 @@ impl Options {
                 }
                 Step::Payload([]) => return Err(OptionRule::EmptyPayload),
                 Step::Payload(payload) => break payload.len(),
+                Step::End if count == 0 => return Ok((Self::default(), Bytes::new())),
                 Step::End => return Ok((Self { encoded: bytes }, Bytes::new())),
             }
         };
-        let payload = bytes.split_off(bytes.len() - payload);
+        let payload = bytes.len() - payload;
+        if count == 0 {
+            bytes.advance(payload);
+            return Ok((Self::default(), bytes));
+        }
+        let payload = bytes.split_off(payload);
         bytes.truncate(bytes.len() - 1);
         Ok((Self { encoded: bytes }, payload))
     }

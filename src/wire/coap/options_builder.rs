@@ -116,6 +116,9 @@ impl OptionsBuilder {
     }
 
     fn insert(&mut self, number: OptionNumber, value: &[u8]) {
+        if self.encoded.is_empty() {
+            self.encoded.reserve(USUAL);
+        }
         if number.0 >= self.last {
             option_format::write(&mut self.encoded, OptionNumber(self.last), number, value);
             self.last = number.0;
@@ -131,3 +134,6 @@ impl OptionsBuilder {
         }
     }
 }
+
+/// Room for the options of a usual message, made at once.
+const USUAL: usize = 96;

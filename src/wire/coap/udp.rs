@@ -1,7 +1,7 @@
 //! A message in a datagram (RFC 7252 §3).
 
 use super::{Code, Limits, Message, OptionRule, Options, Token, option_format::MARKER};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::fmt;
 
 /// A message with what UDP needs beside it.
@@ -88,7 +88,7 @@ impl Datagram {
     }
 
     /// Reads a datagram whole.
-    pub fn parse(bytes: Bytes, limits: &Limits) -> Result<Self, DatagramError> {
+    pub fn parse(mut bytes: Bytes, limits: &Limits) -> Result<Self, DatagramError> {
         let silent = |rule| DatagramError { rule, header: None };
         let &[first, code, high, low, ref rest @ ..] = &bytes[..] else { return Err(silent(Rule::Short)) };
         if first >> 6 != VERSION {
@@ -108,8 +108,8 @@ impl Datagram {
             return Err(broken(Rule::Empty));
         }
         let token = token.ok_or_else(|| broken(Rule::Token))?;
-        let (options, payload) =
-            Options::split(bytes.slice(HEADER + token_length..), limits.options).map_err(|rule| broken(Rule::Options(rule)))?;
+        bytes.advance(HEADER + token_length);
+        let (options, payload) = Options::split(bytes, limits.options).map_err(|rule| broken(Rule::Options(rule)))?;
         Ok(Self { kind, id, message: Message { code, token, options, payload } })
     }
 

@@ -276,9 +276,7 @@ impl Endpoint {
 
     /// Sends an answer, unless the peer said that it does not want such ones (RFC 7967 §2).
     fn send_to(&mut self, now: Instant, asked: &Asked, message: Message) {
-        let unwanted = asked.options.uint(OptionNumber::NO_RESPONSE).unwrap_or(0);
-        let class = 1u32.checked_shl(u32::from(message.code.class()).saturating_sub(1)).unwrap_or(0);
-        if unwanted & class == 0 {
+        if !asked.options.no_response().is_some_and(|unwanted| unwanted.suppresses(message.code)) {
             return self.send_answer(now, asked.arrival.as_ref(), message);
         }
         if let Some(Arrival { id, confirmable: true, acknowledged: false }) = asked.arrival {

@@ -129,11 +129,13 @@ mod section_5_3_1_max_message_size {
 }
 
 #[test]
-fn a_payload_is_not_copied() {
+fn a_payload_is_not_copied_until_it_is_to_be_kept() {
     let message = Message::new(Code::POST, Token::from(TOKEN)).with_payload(Bytes::from_static(&[7; 100]));
     let mut arrived = BytesMut::from(&encoded(&message)[..]);
     let at = arrived.as_ptr() as usize;
     let read = Decoder::new(Limits::default()).decode(&mut arrived).unwrap().unwrap();
     assert_eq!(read, message);
     assert_eq!(read.payload.as_ptr() as usize, at + encoded_length(&message) - 100);
+    assert_eq!(read.detached(), message);
+    assert_ne!(read.detached().payload.as_ptr(), read.payload.as_ptr());
 }
