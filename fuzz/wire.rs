@@ -7,12 +7,17 @@ use bytes::{Bytes, BytesMut};
 use gatehouse_wire::{
     cbor,
     coap::{
-        Datagram, Limits, Message, OptionNumber, Options, Signal, Uri,
+        Code, Datagram, Limits, Message, OptionNumber, Options, Signal, Token, Uri,
+        endpoint::{Config, Delivery, Endpoint, Event, Request, TcpStyle},
         link_format::{self, Filter},
         tcp,
         uri::{self, Host, Scheme},
     },
     tls::{ClientHello, HelloError},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 /// Reads a datagram; a good one is its bytes.
@@ -46,6 +51,66 @@ pub(crate) fn coap_tcp(data: &[u8]) {
             Ok(Signal::Abort(_)) | Err(_) => {}
             Ok(signal) => assert_eq!(Signal::from_message(&signal.to_message(message.token)), Ok(signal)),
         }
+    }
+}
+
+/// Lets a peer say anything to an endpoint whose application asks, answers and notifies. Each step is a byte that says what
+/// happens, a length, and so many bytes.
+pub(crate) fn coap_endpoint(data: &[u8]) {
+    let Some((first, mut rest)) = data.split_first() else { return };
+    let (udp, tcp) = (first & 1 == 0, if first & 2 == 0 { TcpStyle::General } else { TcpStyle::DEVICE });
+    let (config, mut now) = (Arc::new(Config { tcp, ..Config::default() }), Instant::now());
+    let mut end = if udp { Endpoint::udp(config, Arc::new(Sevens), now) } else { Endpoint::tcp(config, Arc::new(Sevens), now) };
+    let (mut arrived, mut exchanges, mut observations, mut sent) = (BytesMut::new(), Vec::new(), Vec::new(), Bytes::new());
+    while let [what, length, after @ ..] = rest {
+        let (said, after) = after.split_at(usize::from(*length).min(after.len()));
+        rest = after;
+        let mut said = said.to_vec();
+        match what % 8 {
+            kind @ (0 | 1) => {
+                // An answer has the id and the token of what was asked.
+                let asked = if udp { sent.get(2..12) } else { sent.get(2..10) };
+                if let (1, Some(asked), Some(place)) = (kind, asked, asked.and_then(|asked| said.get_mut(2..2 + asked.len()))) {
+                    place.copy_from_slice(asked);
+                }
+                if udp {
+                    end.handle_datagram(now, said.into());
+                } else {
+                    arrived.extend_from_slice(&said);
+                    end.handle_bytes(now, &mut arrived);
+                }
+            }
+            2 => drop(end.request(now, Request::new(Code::PUT).payload(said.repeat(20)))),
+            3 => drop(end.request(now, Request::new(Code::GET).observe())),
+            4 => now += Duration::from_millis(u64::from(*length) * 500),
+            kind => {
+                let state = Message::new(Code::CONTENT, Token::EMPTY).with_payload(said.repeat(20));
+                match (kind, exchanges.pop()) {
+                    (5, Some(exchange)) => drop(end.respond(now, exchange, state)),
+                    (6, Some(exchange)) => observations.extend(end.respond_observed(now, exchange, state).ok().flatten()),
+                    _ => observations.iter().for_each(|observation| end.notify(now, *observation, state.clone(), Delivery::Automatic)),
+                }
+            }
+        }
+        end.handle_timeout(now);
+        while let Some(bytes) = end.poll_transmit(now) {
+            sent = bytes;
+        }
+        while let Some(event) = end.poll_event() {
+            if let Event::Request(incoming) = event {
+                exchanges.push(incoming.exchange);
+            }
+        }
+        assert!(end.poll_timeout().is_none_or(|at| at > now), "a timeout that nothing is done about");
+    }
+}
+
+/// Randomness that draws sevens.
+struct Sevens;
+
+impl gatehouse_types::Random for Sevens {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill(7);
     }
 }
 

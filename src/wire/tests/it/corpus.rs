@@ -14,6 +14,7 @@ fn the_seeds_and_crashes_of_every_fuzz_target_do_no_harm() {
     for (target, body) in [
         ("coap_udp", wire::coap_udp as fn(&[u8])),
         ("coap_tcp", wire::coap_tcp),
+        ("coap_endpoint", wire::coap_endpoint),
         ("coap_uri", wire::coap_uri),
         ("link_format", wire::link_format),
         ("client_hello", wire::client_hello),
