@@ -44,6 +44,9 @@ const NOW: &str = "2026-11-01T00:00:00Z";
 /// Nothing here takes so long, unless it never ends.
 const NEVER: Duration = Duration::from_secs(60);
 
+/// A deadline so far away is about silence, and about no handshake.
+const LONG: Duration = Duration::from_secs(9);
+
 /// A certificate authority.
 pub(super) struct Authority {
     pub(super) certificate: Certificate,
@@ -317,7 +320,10 @@ pub(super) fn carry(server: &mut Server, clients: &mut [Client], weather: &mut W
         }
         if under_way.is_empty() {
             let deadlines = clients.iter().filter_map(|client| client.association.poll_timeout());
-            let Some(deadline) = deadlines.chain(server.peers.poll_timeout()).min().filter(|deadline| *deadline < end) else { return };
+            let Some(deadline) = deadlines.chain(server.peers.poll_timeout()).min().filter(|deadline| *deadline < Instant::now() + LONG)
+            else {
+                return;
+            };
             std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
             let now = Instant::now();
             server.peers.handle_timeout(now);
