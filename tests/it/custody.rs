@@ -118,7 +118,7 @@ fn metrics_tell_what_was_issued_refused_and_revoked_and_how_long_lists_and_autho
     let server = start_with(&listeners);
     let (socket, csr) = (socket(&server), request(server.installation().folder()));
     let agent = issue(&socket, "agent", &csr).expect("a certificate");
-    server.command(&["ca", "revoke", &agent.id.to_string(), "--reason", "key-compromise"]);
+    server.command(&["ca", "revoke", &agent.id, "--reason", "key-compromise"]);
     assert!(issue(&socket, "thief", &csr).is_none(), "the key is known to be compromised");
     server.command(&["ca", "halt"]);
     assert!(issue(&socket, "late", &csr).is_none());
@@ -225,6 +225,26 @@ fn a_revocation_is_in_the_published_list_within_a_second() {
     assert_eq!(revoked, [record.serial]);
     println!("revoked and fetched in {took:?}");
     assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn a_revocation_list_takes_the_place_of_the_file_that_was_there() {
+    let server = start();
+    let folder = server.installation().folder().join("published");
+    fs::create_dir(&folder).expect("folder");
+    let file = folder.join("service.pem");
+    let (socket, csr) = (socket(&server), request(server.installation().folder()));
+    let mut entries = Vec::new();
+    for agent in ["one", "two"] {
+        let record = issue(&socket, agent, &csr).expect("issues");
+        server.command(&["ca", "revoke", &record.id, "--reason", "superseded"]);
+        let said = server.command(&["ca", "crl", "service.1", "--out", &file.display().to_string()]);
+        assert!(said.starts_with("wrote "), "{said}");
+        let list = openssl::x509::X509Crl::from_pem(&fs::read(&file).expect("file")).expect("OpenSSL reads it");
+        entries.push(list.get_revoked().expect("somebody is revoked").len());
+        assert_eq!(fs::read_dir(&folder).expect("folder").count(), 1, "nothing else is left there");
+    }
+    assert_eq!(entries, [1, 2]);
 }
 
 #[test]

@@ -115,5 +115,5 @@ fn write_public_key(path: &Path, signer: &dyn Signer) -> Result<(), CheckpointEr
     if std::fs::read_to_string(path).is_ok_and(|found| found == pem) {
         return Ok(());
     }
-    std::fs::write(path, pem).map_err(|source| CheckpointError::PublicKey { path: path.to_owned(), source })
+    crate::files::replace(path, pem.as_bytes()).map_err(|source| CheckpointError::PublicKey { path: path.to_owned(), source })
 }

@@ -136,6 +136,7 @@ impl Work {
                 let bytes = export(&snapshot, &partial, rows).await?;
                 tokio::fs::hard_link(&partial, path).await.map_err(failed)?;
                 tokio::fs::remove_file(&partial).await.map_err(failed)?;
+                crate::files::sync_parent(path).map_err(failed)?;
                 Ok(Outcome::Exported { version: snapshot.version().0, rows: rows.load(Ordering::Relaxed), bytes })
             }
         }

@@ -13,10 +13,10 @@ use gatehouse_pki::Host;
 use serde::Serialize;
 use std::{
     fmt,
-    fs::{self, OpenOptions},
+    fs,
     io::{self, BufRead, IsTerminal, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf, absolute},
 };
 
@@ -113,7 +113,8 @@ impl Init {
             make_folder(path.parent().unwrap_or(Path::new(".")))?;
             Key::generate(&SystemRandom).write_new(path).map_err(|error| unwritable(path, &error))?;
         }
-        write_new(&config, &text(&external_address, &data_dir, &place, self.listen, !self.no_authority))?;
+        let text = text(&external_address, &data_dir, &place, self.listen, !self.no_authority);
+        crate::files::write_new(&config, text.as_bytes()).map_err(|error| unwritable(&config, &error))?;
         // What was written is read as the server will: a mistake in it is ours, and shows here.
         Config::load(&config).map_err(|mistakes| Failure::new(Exit::Failed, mistakes.to_string()))?;
         if !self.no_authority {
@@ -257,15 +258,6 @@ fn full(path: &Path) -> Result<PathBuf, Failure> {
 fn make_folder(path: &Path) -> Result<(), Failure> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unwritable(path, &error))
-}
-
-fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    write().map_err(|error| unwritable(path, &error))
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {

@@ -143,10 +143,14 @@ enum Command {
     },
     /// Print the revocation list of an authority, made anew if it is due
     #[command(after_help = "Examples:
-  gatehouse ca crl service.1 > service.crl.pem")]
+  gatehouse ca crl service.1 > service.crl.pem
+  gatehouse ca crl service.1 --out /srv/www/service.crl.pem")]
     Crl {
         /// Which authority, like `service.1`
         authority: CaId,
+        /// Write it to this file, whole or not at all, in the place of one that is there
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Stop issuing at once; revocation goes on
     #[command(after_help = "Examples:
@@ -225,11 +229,20 @@ enum Command {
 
 impl Ca {
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
+        let out = match &self.command {
+            Command::Crl { out, .. } => out.clone(),
+            _ => None,
+        };
         let order = match self.command {
             Command::Verify(command) => return command.run(context),
             command => command.order()?,
         };
-        let answer = carry_out(context, order)?;
+        let mut answer = carry_out(context, order)?;
+        if let (Answer::Text(text), Some(path)) = (&answer, out) {
+            let failed = |error| Failure::new(Exit::Unavailable, format!("{} cannot be written: {error}", path.display()));
+            crate::files::replace(&path, text.as_bytes()).map_err(failed)?;
+            answer = Answer::Done(format!("wrote {}", path.display()));
+        }
         match &answer {
             // What is meant for a file goes out as it is.
             Answer::Text(text) if !context.output.is_json() => context.output.raw(text.as_bytes()),
@@ -257,7 +270,7 @@ impl Command {
                 Order::Issue { seat, profile, csr: read_text(&csr)?, facts }
             }
             Self::Revoke { certificate, reason } => Order::Revoke { certificate, reason },
-            Self::Crl { authority } => Order::Crl { authority },
+            Self::Crl { authority, .. } => Order::Crl { authority },
             Self::Halt { note } => Order::Halt { note },
             Self::Resume => Order::Resume { by: operator() },
             Self::RotateKey { new_key_file, new_passphrase_file } => Order::RotateKey(rotation(new_key_file, new_passphrase_file)?),

@@ -263,7 +263,7 @@ impl Crl {
         let line = factory.books().line(self.line.as_ref())?;
         let list = factory.revocation_list(&line, &self.opener.unlock()?)?;
         let failed = |error| Failure::new(Exit::Unavailable, format!("{} cannot be written: {error}", self.out.display()));
-        fs::write(&self.out, list.der()).map_err(failed)?;
+        crate::files::replace(&self.out, list.der()).map_err(failed)?;
         let number = list.number().map(ToString::to_string).unwrap_or_default();
         let (entries, next) = (list.entries().len(), list.next_update().to_string());
         context.output.answer(&List { line, number, entries, next, written: self.out })

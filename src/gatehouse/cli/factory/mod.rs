@@ -158,15 +158,7 @@ fn around() -> Surroundings {
 
 /// Writes a file that the command was asked for, in the place of none that is there.
 fn write_new(path: &std::path::Path, content: &[u8]) -> Result<(), Failure> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let write = || {
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        std::fs::File::open(folder.unwrap_or_else(|| ".".as_ref()))?.sync_all()
-    };
-    write().map_err(|error: io::Error| {
+    crate::files::write_new(path, content).map_err(|error: io::Error| {
         let exit = if error.kind() == io::ErrorKind::AlreadyExists { Exit::Conflict } else { Exit::Unavailable };
         Failure::new(exit, format!("{} cannot be written: {error}", path.display()))
     })
