@@ -196,6 +196,53 @@ fn one_command_makes_an_installation_and_serves_https_with_a_certificate_of_its_
 }
 
 #[test]
+fn the_revocation_list_is_where_the_certificates_of_a_new_installation_say() {
+    let home = tempfile::tempdir().expect("folder");
+    // The ports are those of `init`; an address of loopback that nobody else uses makes them ours.
+    let drawn = std::process::id() % 0xffff + 1;
+    let own = format!("127.77.{}.{}", drawn >> 8, drawn & 0xff);
+    let mut serve = command(PROGRAM);
+    serve.env_clear().env("XDG_CONFIG_HOME", home.path().join("config")).env("XDG_DATA_HOME", home.path().join("share"));
+    serve.env("GATEHOUSE__LISTENER__METRICS__ADDRESS", "127.0.0.1:0");
+    serve.args(["--json", "serve", "--init", "--external-address", &own, "--listen", &own]);
+    serve.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut process = gatehouse_testkit::process::Process::start("gatehouse", serve).expect("starts");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(process.child().stdout.take().expect("piped")));
+    let _made = lines.next().expect("what was made").expect("text");
+    let _serving = lines.next().expect("it serves").expect("text");
+    let listed = gatehouse(home.path(), &["--json", "ca", "list"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("json");
+    let own_certificate = listed.as_array().expect("a list").iter().find(|record| record["profile"] == "api-server").expect("is there");
+    let shown = gatehouse(home.path(), &["ca", "show", own_certificate["serial"].as_str().expect("text")]);
+    let pem = stdout(&shown);
+    let pem = &pem[pem.find("-----BEGIN").expect("a certificate")..];
+    let certificate = openssl::x509::X509::stack_from_pem(pem.as_bytes()).expect("OpenSSL reads it").swap_remove(0);
+    let points = certificate.crl_distribution_points().expect("a distribution point");
+    let names = points[0].distpoint().and_then(|point| point.fullname()).expect("a name");
+    let url = names[0].uri().expect("an address").to_owned();
+    let Some(fetched) = curl(&["--fail", &url]) else { return };
+    assert!(fetched.status.success(), "{url}: {}", stderr(&fetched));
+    let list = openssl::x509::X509Crl::from_der(&fetched.stdout).expect("OpenSSL reads it");
+    let same = list.issuer_name().try_cmp(certificate.issuer_name()).expect("compared");
+    assert_eq!(same, std::cmp::Ordering::Equal, "the list is that of the certificate's issuer");
+    let doctor = stdout(&gatehouse(home.path(), &["doctor"]));
+    assert!(doctor.contains(&format!("revocation lists: certificates name http://{own}:8080/crl")), "{doctor}");
+}
+
+#[test]
+fn check_and_doctor_say_when_nobody_answers_where_certificates_name_the_revocation_list() {
+    let text = "[authority]\ncrl_base = \"http://localhost/crl\"\n[listener.public]\naddress = \"127.0.0.1:8080\"\nrole = \"http\"\n";
+    let installation = Installation::new(PROGRAM, text).expect("installation");
+    let check = stdout(&installation.run(&["check"]).expect("runs"));
+    assert!(check.contains("`authority.crl_base` makes certificates name http://localhost/crl"), "{check}");
+    let doctor = stdout(&installation.run(&["doctor"]).expect("runs"));
+    assert!(doctor.contains("warning revocation lists: `authority.crl_base` makes"), "{doctor}");
+    installation.configure(&text.replace("localhost/crl", "localhost:8080/crl")).expect("written");
+    let check = stdout(&installation.run(&["check"]).expect("runs"));
+    assert!(!check.contains("crl_base"), "{check}");
+}
+
+#[test]
 fn init_with_a_key_that_is_not_there_yet_makes_no_half_installation() {
     let home = tempfile::tempdir().expect("folder");
     let arguments = ["init", "--external-address", "localhost", "--key-environment", "NOT_SET_ANYWHERE"];

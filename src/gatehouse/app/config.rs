@@ -95,12 +95,16 @@ impl Configure for Config {
         if !from.mentions("listener") {
             listeners = listen::Config::defaults();
         }
+        let (external_address, authority): (Host, AuthorityConfig) = (external_address?.0, authority?);
+        if let Some(problem) = authority.unanswered(&external_address, &listeners) {
+            from.remark("authority.crl_base", problem);
+        }
         Some(Self {
-            external_address: external_address?.0,
+            external_address,
             grace,
             control_socket,
             key_encryption: key_encryption?,
-            authority: authority?,
+            authority,
             tokens: match tokens {
                 Some(tokens) => Some(tokens?),
                 None => None,

@@ -79,6 +79,7 @@ impl Doctor {
         findings.extend(ports(&config, running.as_ref()));
         findings.push(clock(SystemClock.now(), newest_file(&config.store.path)));
         findings.push(disk_space(&config.data_dir));
+        findings.push(revocation_lists(&config));
         findings.extend(certificates(&config, SystemClock.now()));
         findings.push(open_files(config.net.connections as u64));
         let bad = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count();
@@ -206,6 +207,20 @@ fn disk_space(path: &Path) -> Finding {
         free if free < FREE_SPACE / 10 => Finding::bad(CHECK, text, advice),
         free if free < FREE_SPACE => Finding::warning(CHECK, text, advice),
         _ => Finding::good(CHECK, text),
+    }
+}
+
+fn revocation_lists(config: &Config) -> Finding {
+    const CHECK: &str = "revocation lists";
+    match config.authority.unanswered(&config.external_address, &config.listeners) {
+        None => {
+            Finding::good(CHECK, format!("certificates name {}", config.authority.crl_base(&config.external_address, &config.listeners)))
+        }
+        Some(problem) => Finding::warning(
+            CHECK,
+            format!("`authority.crl_base` {problem}"),
+            "name the address of a listener with the role http, or one that reaches it, and renew certificates that name another",
+        ),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{Context, Exit, Failure, Output, Tint, ca};
 use crate::app::{
     Config,
-    custody::{Algorithm, NewAuthority, Order},
+    custody::{Algorithm, NewAuthority, Order, crl_base},
 };
 use clap::Args;
 use gatehouse_base::SystemRandom;
@@ -12,8 +12,7 @@ use gatehouse_ca::unlock::{Key, KeySource};
 use gatehouse_pki::Host;
 use serde::Serialize;
 use std::{
-    fmt,
-    fs,
+    fmt, fs,
     io::{self, BufRead, IsTerminal, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::DirBuilderExt,
@@ -66,6 +65,9 @@ pub(super) struct Init {
     #[arg(long, conflicts_with = "organisation")]
     no_authority: bool,
 }
+
+/// Where a new installation serves revocation lists.
+const PUBLIC_PORT: u16 = 8080;
 
 /// Where the key-encryption key lives.
 enum KeyPlace {
@@ -207,6 +209,11 @@ data_dir = {}
 # Opens the private keys in the data directory. Keep a copy apart from it and from backups.
 [key_encryption]
 {key}
+
+# Where certificates say that their revocation list is. It stays in each of them, so name an address that lasts; a listener
+# below answers there, or a server that passes requests on to it.
+[authority]
+crl_base = {}
 {api}
 # Health, certificates and revocation lists in the clear.
 [listener.public]
@@ -220,7 +227,8 @@ role = \"metrics\"
 ",
         toml_string(&external_address.to_string()),
         quoted(data_dir),
-        address(8080),
+        toml_string(&crl_base::at(external_address, PUBLIC_PORT)),
+        address(PUBLIC_PORT),
     )
 }
 

@@ -4,6 +4,7 @@
 //! The same [`Order`]s are carried out by the server, over the control socket, and by a command that opened the store
 //! itself because no server runs.
 
+pub(crate) mod crl_base;
 mod issued;
 mod orders;
 mod publish;
@@ -16,15 +17,16 @@ pub use orders::{
 pub(super) use publish::Published;
 pub use tokens::TokenConfig;
 
-use super::Config;
+use super::{Config, ListenerConfig};
 use gatehouse_base::{Fault, Kind, SystemClock, SystemRandom};
 use gatehouse_ca::{
     Authority, Keyring, KeyringError, Settings, StateError, StretchCost,
     unlock::{Unlock, UnlockError},
 };
 use gatehouse_events::{Events, LocalBus};
+use gatehouse_pki::Host;
 use gatehouse_store::Store;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Custody could not be opened, so nothing starts.
 #[derive(Debug, thiserror::Error)]
@@ -77,16 +79,17 @@ pub struct AuthorityConfig {
 impl AuthorityConfig {
     /// The settings, with the place of revocation lists worked out.
     fn settings(&self, config: &Config) -> Settings {
-        let crl_base = self.publish_at.clone().or_else(|| Some(format!("http://{}/crl", bracketed(&config.external_address))));
-        Settings { crl_base, ..self.settings.clone() }
+        Settings { crl_base: Some(self.crl_base(&config.external_address, &config.listeners)), ..self.settings.clone() }
     }
-}
 
-/// An IPv6 address stands in brackets in a URL.
-fn bracketed(host: &gatehouse_pki::Host) -> String {
-    match host {
-        gatehouse_pki::Host::Address(std::net::IpAddr::V6(address)) => format!("[{address}]"),
-        other => other.to_string(),
+    /// Where certificates say that revocation lists are.
+    pub(crate) fn crl_base(&self, host: &Host, listeners: &BTreeMap<String, ListenerConfig>) -> String {
+        self.publish_at.clone().unwrap_or_else(|| crl_base::default(host, listeners))
+    }
+
+    /// Why none of our listeners answers there, if one should.
+    pub(crate) fn unanswered(&self, host: &Host, listeners: &BTreeMap<String, ListenerConfig>) -> Option<String> {
+        crl_base::unanswered(&self.crl_base(host, listeners), host, listeners)
     }
 }
 
