@@ -58,7 +58,8 @@ pub enum CustodyError {
     },
 }
 
-/// Seals a key into a file. One that is there is that of an earlier run which came to no certificate.
+/// Seals a key into a file. One that is there holds the same key, or that of an
+/// earlier run which came to no certificate.
 pub(crate) fn seal(path: &Path, key: &SoftwareKey, unlock: &Unlock, cost: StretchCost, random: &dyn Random) -> Result<(), CustodyError> {
     let seal_for = SealFor::Holder(unlock.clone());
     let mut writer = SealedWriter::new(Vec::new(), &seal_for, cost, random).map_err(CustodyError::Seal)?;

@@ -187,6 +187,25 @@ impl Books {
         self.folder.join(KEYS).join(format!("{name}.key"))
     }
 
+    /// The files of all sealed keys that belong here, each with the certificate of its key.
+    pub(crate) fn sealed_keys(&self) -> Result<Vec<(PathBuf, Certificate)>, FactoryError> {
+        let mut keys = Vec::new();
+        if self.settings.station.is_none() {
+            for name in [DEVICE_ROOT, SERVICE_ROOT, RECORDS] {
+                keys.push((self.key_path(name), self.certificate(name)?));
+            }
+            keys.push((self.folder.join(OFFLINE).join(format!("{SERVICE_SPARE}.key")), self.certificate(SERVICE_SPARE)?));
+        }
+        for (name, _) in self.settings.lines.iter().filter(|(_, line)| line.token.is_none()) {
+            let file = format!("line-{name}");
+            // A line that stands in the settings and was not made yet has neither.
+            if self.folder.join(CERTIFICATES).join(format!("{file}.pem")).exists() {
+                keys.push((self.key_path(&file), self.certificate(&file)?));
+            }
+        }
+        Ok(keys)
+    }
+
     /// Opens one of the factory's keys in a file.
     fn key(&self, name: &str, unlock: &Unlock) -> Result<SoftwareKey, FactoryError> {
         let certificate = self.certificate(name)?;

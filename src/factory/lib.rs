@@ -28,6 +28,7 @@ mod manifest;
 mod name;
 mod record;
 mod report;
+mod reseal;
 mod revocation;
 mod serial;
 mod settings;
@@ -54,6 +55,7 @@ pub use manifest::{MAX_SHIPMENT, Manifest, ManifestError, Received, Shipment, Si
 pub use name::{CustomerName, LineName, NameError, OrderName, StationName};
 pub use record::{HashError, Made, Reason, ReasonError, Replaced, Sha256};
 pub use report::{LineStatus, StationStatus, Status, UnfinishedBatch};
+pub use reseal::Resealed;
 pub use serial::{DeviceSerial, MAX_SERIAL, Numbering, RangeError, SerialError, SerialRange};
 pub use settings::{DeviceProfile, LineSettings, ProvisioningAddress, Settings, TokenSettings};
 pub use station::{Allotment, AllotmentError, MergeReport, Share, awaits_allotment};

@@ -182,6 +182,22 @@ fn after_a_power_loss_a_shipment_has_one_manifest() {
     });
 }
 
+#[test]
+fn after_a_power_loss_while_keys_are_sealed_anew_the_same_command_goes_on() {
+    let line = Line::new();
+    let reseal = ["reseal", "--new-key-file", "new.key"];
+    let signed_with = |key: &str, out: &str| {
+        let status = line.command(&["sign", "--out", out]).env("GATEHOUSE_FACTORY_KEY_FILE", key).status();
+        status.expect("the program runs").success()
+    };
+    Recording::of(&line, "reseal", &reseal).cut(&line, 8, &mut seeded(), |cut| {
+        assert!(!cut.at_the_end || signed_with("new.key", "disk/one.tar"), "{cut}: the new key does not open");
+        line.run(&reseal);
+        assert!(!signed_with("factory.key", "disk/two.tar"), "{cut}: the old key still opens");
+        assert!(signed_with("new.key", "disk/two.tar"), "{cut}: the new key does not open");
+    });
+}
+
 /// A command's trace on the disk, and the disk that it found.
 struct Recording {
     base: PathBuf,

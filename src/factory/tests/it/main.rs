@@ -3,6 +3,7 @@
 mod line;
 mod manifests;
 mod orders;
+mod reseal;
 mod stations;
 mod support;
 mod verdicts;

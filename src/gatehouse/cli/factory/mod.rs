@@ -8,6 +8,7 @@ mod init;
 mod line;
 mod orders;
 mod progress;
+mod reseal;
 mod station;
 mod verify;
 
@@ -48,6 +49,7 @@ enum Command {
     ExportChain(documents::ExportChain),
     Revoke(documents::Revoke),
     Crl(documents::Crl),
+    Reseal(reseal::Reseal),
     SignServer(documents::SignServer),
     Allot(station::Allot),
     Merge(station::Merge),
@@ -74,6 +76,7 @@ impl Factory {
             Command::ExportChain(command) => command.run(context),
             Command::Revoke(command) => command.run(context),
             Command::Crl(command) => command.run(context),
+            Command::Reseal(command) => command.run(context),
             Command::SignServer(command) => command.run(context),
             Command::Allot(command) => command.run(context),
             Command::Merge(command) => command.run(context),
