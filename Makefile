@@ -33,9 +33,9 @@ faults: ## what the store survives, in full: power loss, kill -9, full and faili
 	@packaging/need test
 	cargo run --release --locked -p gatehouse-testkit --bin store-faults -- --full
 
-kills: ## a factory batch, killed at a thousand moments, and without power at as many
+kills: ## a factory batch and the authority, killed at a thousand moments each; the batch without power at as many
 	@packaging/need test
-	GATEHOUSE_KILLS=1000 GATEHOUSE_CUTS=1000 cargo test --locked --test it -- --nocapture factory_kill factory_power
+	GATEHOUSE_KILLS=1000 GATEHOUSE_CUTS=1000 cargo test --locked --test it -- --nocapture factory_kill factory_power what_was_answered
 
 # Fuzzing wants flags that only a nightly compiler takes, or one that is told not to mind.
 fuzz: ## ten minutes for each decoder (SECONDS=600)

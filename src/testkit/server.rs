@@ -132,6 +132,13 @@ impl Server {
         self.process.wait_at_most(PATIENCE)
     }
 
+    /// Kills the server, if it still runs, and starts it again over what it left.
+    pub fn restart(self) -> io::Result<Self> {
+        let Self { process, installation, .. } = self;
+        drop(process);
+        installation.start()
+    }
+
     /// Waits until a line of the log has this text, and returns the line.
     ///
     /// # Panics
