@@ -90,6 +90,13 @@ pub enum Fact {
         /// Counted from 1 for the first restore.
         epoch: u32,
     },
+    /// Certificates that ended long ago have no record any more.
+    RecordsForgotten {
+        /// How many.
+        records: u64,
+        /// They ended before this time.
+        ended_before: UnixTime,
+    },
     /// Revocations that the backup did not know were taken over from a journal.
     JournalImported {
         /// How many were new.

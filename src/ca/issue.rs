@@ -333,7 +333,7 @@ pub(crate) fn record_rows(id: &CertificateId, record: &Record) -> Batch {
     )
 }
 
-fn slot_row(seat: Seat, profile: &str, subject: &str) -> Vec<u8> {
+pub(crate) fn slot_row(seat: Seat, profile: &str, subject: &str) -> Vec<u8> {
     Key::new().text("current").text(&seat.to_string()).text(profile).bytes(&subject_digest(subject)).into()
 }
 

@@ -23,6 +23,7 @@ mod codec;
 mod crl;
 mod error;
 mod event;
+mod forget;
 mod hierarchy;
 mod issue;
 mod journal;

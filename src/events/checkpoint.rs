@@ -162,7 +162,8 @@ impl Events {
         }
     }
 
-    /// Drops the events of a stream that happened before this time, up to the first that did not. See
+    /// Drops the events of a stream that happened before this time, up to the first that did not. The newest stays in any
+    /// case: it says when the stream was last written, which is how a clock that was set back is found out. See
     /// [`Events::retain`].
     pub async fn retain_since(
         &self,
@@ -177,7 +178,8 @@ impl Events {
             let old = page.iter().take_while(|event| event.at < oldest).last();
             through = old.map_or(through, |event| event.position);
             if page.is_empty() || old.map(|event| event.position) != page.last().map(|event| event.position) {
-                return self.retain(stream, through, signer, now).await;
+                let newest = self.store.head(stream).await?.position;
+                return self.retain(stream, Position(through.0.min(newest.0.saturating_sub(1))), signer, now).await;
             }
         }
     }

@@ -43,7 +43,7 @@ pub(super) struct Checkpoints {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum CheckpointError {
+pub(super) enum CheckpointError {
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     #[error(transparent)]
@@ -60,12 +60,16 @@ enum CheckpointError {
 
 impl Checkpoints {
     pub(super) fn new(config: &Config, store: Store, keyring: Keyring) -> Self {
-        let mut id = [0; 8];
-        SystemRandom.fill(&mut id);
-        Self { store, keyring, public_key_file: public_key_file(config), holder: format!("{:016x}", u64::from_be_bytes(id)) }
+        Self::at(public_key_file(config), store, keyring)
     }
 
-    pub(super) async fn run(self, shutdown: Shutdown) {
+    pub(super) fn at(public_key_file: PathBuf, store: Store, keyring: Keyring) -> Self {
+        let mut id = [0; 8];
+        SystemRandom.fill(&mut id);
+        Self { store, keyring, public_key_file, holder: format!("{:016x}", u64::from_be_bytes(id)) }
+    }
+
+    pub(super) async fn run(self: Arc<Self>, shutdown: Shutdown) {
         let mut ticks = tokio::time::interval(INTERVAL);
         loop {
             tokio::select! {
@@ -83,10 +87,7 @@ impl Checkpoints {
 
     /// Signs for every stream that has grown since the last time.
     async fn sign(&self, now: UnixTime) -> Result<usize, CheckpointError> {
-        self.store.lock(LOCK, &self.holder, LOCKED_FOR, now).await?;
-        let signer = self.signer(now).await?;
-        write_public_key(&self.public_key_file, signer.as_ref())?;
-        let events = Events::new(self.store.clone(), Arc::new(LocalBus::default()), Arc::new(self.keyring.clone()), Arc::new(SystemRandom));
+        let (signer, events) = self.begin(now).await?;
         let snapshot = self.store.snapshot().await?;
         let (mut behind, mut signed): (Option<Stream>, usize) = (None, 0);
         loop {
@@ -97,6 +98,32 @@ impl Checkpoints {
                 signed += usize::from(events.checkpoint(stream, signer.as_ref(), now).await?.is_some());
             }
         }
+    }
+
+    /// Drops what happened before this time, and seals the places. Answers how many events went.
+    pub(super) async fn drop_before(&self, oldest: UnixTime, now: UnixTime) -> Result<u64, CheckpointError> {
+        let (signer, events) = self.begin(now).await?;
+        let snapshot = self.store.snapshot().await?;
+        let (mut behind, mut dropped): (Option<Stream>, u64) = (None, 0);
+        loop {
+            let page = snapshot.streams(behind.as_ref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(dropped) };
+            behind = Some(last.clone());
+            for (stream, before) in &page {
+                if let Some(seal) = events.retain_since(stream, oldest, signer.as_ref(), now).await? {
+                    dropped += seal.position.0.saturating_sub(before.truncated.0);
+                }
+            }
+        }
+    }
+
+    /// Takes the lock; one node signs at a time.
+    async fn begin(&self, now: UnixTime) -> Result<(Arc<dyn Signer>, Events), CheckpointError> {
+        self.store.lock(LOCK, &self.holder, LOCKED_FOR, now).await?;
+        let signer = self.signer(now).await?;
+        write_public_key(&self.public_key_file, signer.as_ref())?;
+        let (bus, keyring) = (Arc::new(LocalBus::default()), Arc::new(self.keyring.clone()));
+        Ok((signer, Events::new(self.store.clone(), bus, keyring, Arc::new(SystemRandom))))
     }
 
     /// The key, made when it is needed for the first time.

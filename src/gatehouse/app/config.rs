@@ -3,6 +3,7 @@
 use super::{
     custody::{AuthorityConfig, TokenConfig},
     listen,
+    retention::Config as RetentionConfig,
 };
 use gatehouse_base::{
     config::{Choice, Configure, Loaded, Mistakes, Section, Size, Sources, Value, load},
@@ -38,6 +39,8 @@ pub struct Config {
     pub authority: AuthorityConfig,
     /// `[tokens]`: where keys that live in PKCS#11 tokens are.
     pub tokens: Option<TokenConfig>,
+    /// `[retention]`: how long events and the records of ended certificates are kept.
+    pub retention: RetentionConfig,
     /// `[store]`: where and how state is kept.
     pub store: gatehouse_store::Config,
     /// `[log]`: what is logged and how.
@@ -87,6 +90,7 @@ impl Configure for Config {
         let key_encryption = from.section("key_encryption");
         let authority = from.section("authority");
         let tokens = if from.mentions("tokens") { Some(from.section("tokens")) } else { None };
+        let retention = from.section("retention");
         let store = from.section::<StoreSection>("store");
         let log = from.section("log");
         let net = from.section("net");
@@ -109,6 +113,7 @@ impl Configure for Config {
                 Some(tokens) => Some(tokens?),
                 None => None,
             },
+            retention: retention?,
             store: store?.at(&data_dir),
             data_dir,
             log: log?,

@@ -58,7 +58,7 @@ pub const METRICS: &[Metric] = &[
 ];
 
 pub(super) fn declare(metrics: &Metrics) {
-    for all in [METRICS, gatehouse_ca::METRICS, gatehouse_net::METRICS, gatehouse_http::METRICS] {
+    for all in [METRICS, super::retention::METRICS, gatehouse_ca::METRICS, gatehouse_net::METRICS, gatehouse_http::METRICS] {
         metrics.declare(all);
     }
     metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);

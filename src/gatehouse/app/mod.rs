@@ -14,6 +14,7 @@ mod listen;
 mod metrics;
 mod notify;
 mod requests;
+mod retention;
 mod signals;
 pub mod store_work;
 mod tasks;
@@ -24,6 +25,7 @@ pub use custody::CustodyError;
 pub use listen::{CertificateFiles, ClientFiles, Config as ListenerConfig, ListenError, Role};
 pub use metrics::METRICS;
 pub use requests::{LogLevel, Reload, Status, StatusReport, Stop};
+pub use retention::{Config as RetentionConfig, METRICS as RETENTION_METRICS};
 pub use signals::{Signal, Signals};
 pub use tasks::TaskFailed;
 
@@ -189,8 +191,10 @@ impl App {
             orders,
             store: store.clone(),
         });
-        let checkpoints = checkpoints::Checkpoints::new(&config, store.clone(), authority.keyring().clone());
-        helpers.start("checkpoints", checkpoints.run(shutdown.clone()));
+        let checkpoints = Arc::new(checkpoints::Checkpoints::new(&config, store.clone(), authority.keyring().clone()));
+        helpers.start("checkpoints", Arc::clone(&checkpoints).run(shutdown.clone()));
+        let retention = retention::Retention { config: config.retention.clone(), checkpoints, authority: authority.clone() };
+        helpers.start("retention", retention.run(shutdown.clone()));
         let custodian = authority.clone();
         let handlers = handlers.on(move |order: custody::Order| {
             let (authority, renewed) = (custodian.clone(), renewed.clone());

@@ -1,5 +1,6 @@
 //! The authority over a real store, with a clock that tests move.
 
+mod forgetting;
 mod halting;
 mod hierarchy;
 mod issuing;

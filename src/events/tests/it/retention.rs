@@ -27,6 +27,16 @@ async fn retention_leaves_a_seal_and_a_chain_that_holds() {
 }
 
 #[tokio::test]
+async fn the_newest_event_stays_however_old_it_is() {
+    let (events, thing, signer) = (events().await, stream("thing/1"), signer());
+    paint(&events, &thing, 1..=10).await;
+    let seal = events.retain_since(&thing, at(1000), &signer, at(1000)).await.expect("retain").expect("a seal");
+    assert_eq!((seal.position, colours(&events, &thing).await), (Position(9), vec!["10".to_owned()]));
+    assert_eq!(events.retain_since(&thing, at(1000), &signer, at(1001)).await.expect("retain"), None);
+    assert_eq!(report(&events, &[signer.public_key()]).await.tampering, []);
+}
+
+#[tokio::test]
 async fn a_whole_stream_can_be_dropped_in_pieces_and_goes_on() {
     let (events, thing, signer) = (events().await, stream("thing/1"), signer());
     for _ in 0..6 {
