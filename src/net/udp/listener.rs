@@ -183,8 +183,8 @@ impl<E: Engine, S: DatagramService> SocketTask<E, S> {
                     }
                 }
                 Some(ended) = self.services.join_next_with_id(), if !self.services.is_empty() => {
-                    // What the service has sent before it ended goes before the goodbye.
-                    while let Ok(order) = inbox.try_recv() {
+                    // What the service has sent before it ended goes before the goodbye, and is among what waits now.
+                    for order in std::iter::from_fn(|| inbox.try_recv().ok()).take(self.gate.config.send_queue) {
                         self.obey(order);
                     }
                     self.ended(ended);

@@ -326,6 +326,19 @@ async fn our_own_client_comes_in_and_knows_the_server_by_its_fingerprint() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_stops_takes_leave_of_its_peers() {
+    let port = DatagramPort::for_devices();
+    let trust = ServerTrust::fingerprint(Fingerprint::of(credentials().chain().next().expect("a leaf")));
+    let connector = DtlsConnector::new(options(trust, Some(&device_credentials()))).expect("a key");
+    let mut client = connector.connect(port.address, None).await.expect("let in");
+    client.send(b"echo").await.expect("sent");
+    assert!(client.receive().await.expect("received").is_some());
+    port.shutdown.stop();
+    assert_eq!(client.receive().await.expect("received"), None);
+    assert!(client.send(b"late").await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn our_own_client_refuses_a_server_that_it_does_not_know_and_says_so() {
     let port = DatagramPort::for_devices();
     let refused = DtlsConnector::new(options(ServerTrust::fingerprint(Fingerprint::of(b"another")), Some(&device_credentials())))
