@@ -76,6 +76,15 @@ impl Endpoint {
         sent
     }
 
+    /// Leaves a request without an answer. A confirmable one is acknowledged over UDP, or it would come again.
+    pub fn ignore(&mut self, now: Instant, exchange: Exchange) {
+        let Some(asked) = self.server.exchanges.remove(&exchange.0) else { return };
+        if let Some(Arrival { id, confirmable: true, acknowledged: false }) = asked.arrival {
+            self.send_empty(Kind::Acknowledgement, id);
+        }
+        self.answered_one(now);
+    }
+
     /// Takes an exchange that an answer is there for.
     pub(super) fn take_exchange(&mut self, exchange: &Exchange, answer: &Message) -> Result<Asked, RespondError> {
         if !answer.code.is_response() {

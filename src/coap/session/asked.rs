@@ -1,0 +1,118 @@
+//! What we have asked the peer, and who waits for the answers.
+
+use crate::{RemoteError, counters::ASKED, remote::Asked};
+use gatehouse_wire::coap::{
+    Message,
+    endpoint::{Endpoint, Event, PingId, Request, RequestId},
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Instant,
+};
+use tokio::sync::oneshot;
+
+/// Pings whose answers are awaited; the oldest makes room, and who waits for it is told that it failed.
+const PINGS: usize = 8;
+
+/// Requests to the peer that are under way. Never more than the endpoint allows.
+#[derive(Default)]
+pub(super) struct AskedOnes {
+    requests: HashMap<RequestId, (u64, Asked)>,
+    tickets: HashMap<u64, RequestId>,
+    pings: VecDeque<(PingId, oneshot::Sender<()>)>,
+}
+
+impl AskedOnes {
+    pub(super) fn ask(&mut self, endpoint: &mut Endpoint, now: Instant, ticket: u64, request: Request, to: Asked) {
+        match endpoint.request(now, request) {
+            Ok(id) => {
+                self.requests.insert(id, (ticket, to));
+                self.tickets.insert(ticket, id);
+            }
+            Err(error) => tell(to, Err(error.into())),
+        }
+    }
+
+    pub(super) fn cancel(&mut self, endpoint: &mut Endpoint, now: Instant, ticket: u64) {
+        if let Some(id) = self.tickets.remove(&ticket) {
+            self.requests.remove(&id);
+            endpoint.cancel(now, id);
+        }
+    }
+
+    pub(super) fn ping(&mut self, endpoint: &mut Endpoint, now: Instant, pong: oneshot::Sender<()>) {
+        self.pings.push_back((endpoint.ping(now), pong));
+        if self.pings.len() > PINGS {
+            self.pings.pop_front();
+        }
+    }
+
+    /// The peer is about to be left: an observation would keep the endpoint from its end.
+    pub(super) fn forget_observations(&mut self, endpoint: &mut Endpoint) {
+        let observing = self.requests.iter().filter(|(_, (_, to))| matches!(to, Asked::Observing(_))).map(|(id, _)| *id);
+        for id in observing.collect::<Vec<_>>() {
+            endpoint.forget(id);
+        }
+    }
+
+    pub(super) fn happened(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event) {
+        match event {
+            Event::Response { request, message, observing } => {
+                ::metrics::counter!(ASKED, "result" => class(&message)).increment(1);
+                if observing { self.notified(endpoint, now, request, message) } else { self.over(request, Ok(message)) }
+            }
+            Event::Notification { request, message } => self.notified(endpoint, now, request, message),
+            Event::Failed { request, why } => {
+                ::metrics::counter!(ASKED, "result" => "none").increment(1);
+                self.over(request, Err(why.into()));
+            }
+            Event::ObservationEnded { request, why } => self.over(request, Err(why.into())),
+            Event::Silent { request } => self.over(request, Err(RemoteError::Silent)),
+            Event::Stale { request } => endpoint.register_again(now, request),
+            Event::Pong { ping, .. } => {
+                if let Some(at) = self.pings.iter().position(|(sent, _)| *sent == ping)
+                    && let Some((_, pong)) = self.pings.remove(at)
+                {
+                    // Whoever asked may have gone.
+                    let _ = pong.send(());
+                }
+            }
+            Event::Request(_) | Event::ObserverGone { .. } | Event::PeerReleased(_) | Event::Closed { .. } => {}
+        }
+    }
+
+    fn notified(&mut self, endpoint: &mut Endpoint, now: Instant, request: RequestId, message: Message) {
+        let Some((ticket, Asked::Observing(to))) = self.requests.get(&request) else { return };
+        // The last place is for the error that ends it.
+        if to.capacity() > 1 {
+            drop(to.try_send(Ok(message)));
+        } else {
+            drop(to.try_send(Err(RemoteError::Slow)));
+            self.cancel(endpoint, now, *ticket);
+        }
+    }
+
+    fn over(&mut self, request: RequestId, answer: Result<Message, RemoteError>) {
+        if let Some((ticket, to)) = self.requests.remove(&request) {
+            self.tickets.remove(&ticket);
+            tell(to, answer);
+        }
+    }
+}
+
+/// Whoever asked may have gone.
+fn tell(to: Asked, answer: Result<Message, RemoteError>) {
+    match to {
+        Asked::Once(to) => drop(to.send(answer)),
+        Asked::Observing(to) => drop(to.try_send(answer)),
+    }
+}
+
+/// RFC 7252 §12.1.2: an answer has one of these classes.
+fn class(message: &Message) -> &'static str {
+    match message.code.class() {
+        2 => "2",
+        4 => "4",
+        _ => "5",
+    }
+}

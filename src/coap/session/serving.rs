@@ -1,0 +1,233 @@
+//! The peer's requests: from the router to the answer, and on to the notifications of what it observes.
+
+use crate::{
+    Refusal, Request, Response,
+    caller::Caller,
+    counters::{self, Held, method_label},
+    observed::Changes,
+    routes::{Answer, Found, NotFound},
+    server::Shared,
+};
+use gatehouse_wire::coap::{
+    Code, Options,
+    endpoint::{Delivery, Endpoint, Exchange, Incoming, ObservationId, RespondError},
+};
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    task::{AbortHandle, Id, JoinError, JoinSet},
+    time::timeout,
+};
+use tracing::{Instrument, Span, debug, error, info_span};
+
+/// What goes on for one peer.
+pub(super) struct Serving {
+    shared: Arc<Shared>,
+    caller: Arc<Caller>,
+    work: JoinSet<Done>,
+    pending: HashMap<Id, Pending>,
+    observers: HashMap<ObservationId, Observer>,
+}
+
+/// What has come of a task.
+pub(super) enum Done {
+    Answered(Result<Response, Refusal>),
+    Changed { observation: ObservationId, changes: Box<dyn Changes>, state: Option<Result<Response, Refusal>> },
+}
+
+/// A request whose answer is awaited.
+struct Pending {
+    exchange: Exchange,
+    method: Code,
+    path: &'static str,
+    options: Options,
+    observe: bool,
+    began: Instant,
+    span: Span,
+    _turn: OwnedSemaphorePermit,
+    _in_flight: Held,
+}
+
+/// A peer that is told of changes.
+struct Observer {
+    waiting: AbortHandle,
+    _held: Held,
+}
+
+impl Serving {
+    pub(super) fn new(shared: Arc<Shared>, caller: Arc<Caller>) -> Self {
+        Self { shared, caller, work: JoinSet::new(), pending: HashMap::new(), observers: HashMap::new() }
+    }
+
+    /// Whether no request is worked on.
+    pub(super) fn is_idle(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// The next task that has ended. `None` when there is none.
+    pub(super) async fn next(&mut self) -> Option<Result<(Id, Done), JoinError>> {
+        self.work.join_next_with_id().await
+    }
+
+    /// Begins to work on a request.
+    pub(super) fn begin(&mut self, endpoint: &mut Endpoint, now: Instant, incoming: Incoming) {
+        let Incoming { exchange, message, observe, fresh } = incoming;
+        let shared = Arc::clone(&self.shared);
+        let method = message.code;
+        let found = match shared.router.find(&message) {
+            Ok(found) => found,
+            Err(NotFound { path, refusal }) => {
+                let Some(refusal) = refusal else {
+                    count(method, path, "silence".to_owned());
+                    return endpoint.ignore(now, exchange);
+                };
+                return refuse(endpoint, now, exchange, method, path, refusal);
+            }
+        };
+        let Ok(turn) = Arc::clone(&shared.turns).try_acquire_owned() else {
+            ::metrics::counter!(counters::REFUSED, "reason" => "requests").increment(1);
+            let busy = Refusal::plain(Code::SERVICE_UNAVAILABLE, "busy").retry_after(shared.config.retry_after);
+            return refuse(endpoint, now, exchange, method, found.path, busy);
+        };
+        let Found { path, format, .. } = found;
+        let span = info_span!("request", method = method_label(method), path, peer = %self.caller.peer.address());
+        let options = message.options.clone();
+        let request =
+            Request { message, caller: Arc::clone(&self.caller), names: Arc::clone(&found.names), format, observes: observe, fresh };
+        let in_flight = Held::new(counters::IN_FLIGHT);
+        let pending = Pending { exchange, method, path, options, observe, began: now, span, _turn: turn, _in_flight: in_flight };
+        match found.ask(request) {
+            Ok(answer) => self.work_on(endpoint, now, pending, answer),
+            Err(denied) => self.answered(endpoint, now, pending, Err(denied.into())),
+        }
+    }
+
+    /// Most handlers have their answer at once; only the others are worth a task.
+    fn work_on(&mut self, endpoint: &mut Endpoint, now: Instant, pending: Pending, mut answer: Answer) {
+        let first = catch_unwind(AssertUnwindSafe(|| {
+            let _in_span = pending.span.enter();
+            answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        }));
+        match first {
+            Ok(Poll::Ready(answer)) => self.answered(endpoint, now, pending, answer),
+            Ok(Poll::Pending) => {
+                let (limit, span) = (self.shared.config.request_timeout, pending.span.clone());
+                let whole = async move {
+                    let late = || Err(Refusal::plain(Code::SERVICE_UNAVAILABLE, "the answer took too long"));
+                    Done::Answered(timeout(limit, answer).await.unwrap_or_else(|_| late()))
+                };
+                let task = self.work.spawn(whole.instrument(span));
+                self.pending.insert(task.id(), pending);
+            }
+            Err(_) => self.answered(endpoint, now, pending, Err(failed())),
+        }
+    }
+
+    /// A task has ended.
+    pub(super) fn done(&mut self, endpoint: &mut Endpoint, now: Instant, done: Result<(Id, Done), JoinError>) {
+        match done {
+            Ok((task, Done::Answered(answer))) => {
+                if let Some(pending) = self.pending.remove(&task) {
+                    self.answered(endpoint, now, pending, answer);
+                }
+            }
+            Ok((_, Done::Changed { observation, changes, state })) => self.changed(endpoint, now, observation, changes, state),
+            // A panic ends the answer to this request and nothing else, and must not go unseen.
+            Err(failure) if failure.is_panic() => {
+                error!(%failure, "a request's task failed");
+                if let Some(pending) = self.pending.remove(&failure.id()) {
+                    self.answered(endpoint, now, pending, Err(failed()));
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// The peer does not want to be told any more.
+    pub(super) fn observer_gone(&mut self, observation: ObservationId) {
+        if let Some(observer) = self.observers.remove(&observation) {
+            observer.waiting.abort();
+        }
+    }
+
+    fn answered(&mut self, endpoint: &mut Endpoint, now: Instant, pending: Pending, answer: Result<Response, Refusal>) {
+        let Pending { exchange, method, path, options, observe, began, span, .. } = pending;
+        let mut answer = answer.unwrap_or_else(|refusal| {
+            if let Some(cause) = refusal.for_the_log() {
+                span.in_scope(|| error!(code = %refusal.code(), cause, "request failed"));
+            }
+            refusal.into_answer()
+        });
+        let changes = answer.changes.take().filter(|_| observe && answer.code().is_success());
+        // RFC 7641 §4.1: a registration gets the state itself, unless it says that it has it.
+        let answer = answer.validated(&options).into_message();
+        let code = answer.code;
+        let sent = match changes {
+            None => endpoint.respond(now, exchange, answer),
+            Some(changes) => endpoint.respond_observed(now, exchange, answer).map(|agreed| {
+                if let Some(observation) = agreed {
+                    self.watch(observation, changes, Held::new(counters::OBSERVED));
+                }
+            }),
+        };
+        let code = match sent {
+            Err(error @ (RespondError::TooLarge | RespondError::NoResponse(_))) => {
+                span.in_scope(|| error!(%code, %error, "an answer could not be sent"));
+                Code::INTERNAL_SERVER_ERROR
+            }
+            Ok(()) | Err(RespondError::Gone) => code,
+        };
+        let taken = now.saturating_duration_since(began);
+        span.in_scope(|| debug!(%code, ?taken, "answered"));
+        count(method, path, code.to_string());
+        ::metrics::histogram!(counters::REQUEST_SECONDS, "route" => path).record(taken);
+    }
+
+    /// Waits for the next state in a task of its own.
+    fn watch(&mut self, observation: ObservationId, mut changes: Box<dyn Changes>, held: Held) {
+        let waiting = self.work.spawn(async move {
+            let state = changes.next().await;
+            Done::Changed { observation, changes, state }
+        });
+        self.observers.insert(observation, Observer { waiting, _held: held });
+    }
+
+    fn changed(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        observation: ObservationId,
+        changes: Box<dyn Changes>,
+        state: Option<Result<Response, Refusal>>,
+    ) {
+        let Some(observer) = self.observers.remove(&observation) else { return };
+        // RFC 7641 §4.2: an error is the last notification.
+        let state = state.unwrap_or_else(|| Err(Refusal::plain(Code::NOT_FOUND, "there is nothing to observe any more")));
+        let go_on = state.as_ref().is_ok_and(|state| state.code().is_success());
+        let state = state.unwrap_or_else(Refusal::into_answer);
+        endpoint.notify(now, observation, state.into_message(), Delivery::Automatic);
+        if go_on {
+            self.watch(observation, changes, observer._held);
+        }
+    }
+}
+
+fn refuse(endpoint: &mut Endpoint, now: Instant, exchange: Exchange, method: Code, path: &'static str, refusal: Refusal) {
+    count(method, path, refusal.code().to_string());
+    // A peer that has gone meanwhile needs no refusal.
+    let _ = endpoint.respond(now, exchange, refusal.into_answer().into_message());
+}
+
+fn failed() -> Refusal {
+    Refusal::plain(Code::INTERNAL_SERVER_ERROR, "internal")
+}
+
+fn count(method: Code, path: &'static str, code: String) {
+    ::metrics::counter!(counters::REQUESTS, "method" => method_label(method), "route" => path, "code" => code).increment(1);
+}
