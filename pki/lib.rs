@@ -112,6 +112,6 @@ pub use profile::{Approved, Builtin, Fact, Facts, Profile, ProfileError, Refusal
 pub use rule::Rule;
 pub use serial::{Serial, SerialError};
 pub use verify::{
-    Anchors, AnchorsBuilder, AnchorsError, Blame, ExpiredLeaf, KeyIdentifiers, MAX_PRESENTED, MAX_PRESENTED_BYTES, MAX_SIGNATURES, Place,
-    Policy, Purpose, Rejection, Revocation, VerifiedChain,
+    Anchors, AnchorsBuilder, AnchorsError, Blame, ExpiredLeaf, KeyIdentifiers, MAX_PRESENTED, MAX_PRESENTED_BYTES, MAX_SIGNATURES, Memo,
+    Place, Policy, Purpose, Rejection, Revocation, VerifiedChain,
 };

@@ -26,15 +26,20 @@
 //! - A revocation list counts when the key that issued the certificate signed it. Delta lists, indirect lists and
 //!   lists for some reasons only are never evidence that a certificate is good, but any of them can take one back.
 //!
+//! Connections live longer than a verdict: [`Anchors::recheck`] asks about a chain that was accepted whether it still is, and
+//! checks no signatures. Who judges many chains keeps a [`Memo`] of the intermediates whose signatures were good before.
+//!
 //! Whose name it is remains for the caller: nothing here compares a host with a certificate.
 
 mod anchors;
 mod budget;
 mod constraints;
+mod memo;
 mod outcome;
 mod path;
 mod policies;
 mod policy;
+mod recheck;
 mod revocation;
 mod search;
 #[cfg(test)]
@@ -42,6 +47,7 @@ mod tests;
 
 pub use anchors::{Anchors, AnchorsBuilder, AnchorsError};
 pub use budget::MAX_SIGNATURES;
+pub use memo::Memo;
 pub use outcome::{Blame, Place, Rejection, VerifiedChain};
 pub use policy::{ExpiredLeaf, KeyIdentifiers, Policy, Purpose, Revocation};
 pub use search::{MAX_PRESENTED, MAX_PRESENTED_BYTES};

@@ -1,6 +1,7 @@
 //! What is configured: anchors, intermediates, revocation lists, blocked keys and the lead certificate.
 
 use super::{
+    memo::Memo,
     outcome::{Place, Rejection, VerifiedChain},
     policy::Policy,
     search,
@@ -84,7 +85,24 @@ impl Anchors {
     /// read. When several paths lead to an anchor the first that breaks no rule is taken: configured issuers come before
     /// presented ones, and each in their order, so that the same input always has the same answer.
     pub fn verify(&self, presented: &[impl AsRef<[u8]>], policy: &Policy, now: UnixTime) -> Result<VerifiedChain, Rejection> {
-        search::run(self, presented, policy, now)
+        search::run(self, presented, policy, now, None)
+    }
+
+    /// The same, with the same answer, without checking again those signatures of intermediates that the memo knows to be good.
+    pub fn verify_with(
+        &self,
+        memo: &Memo,
+        presented: &[impl AsRef<[u8]>],
+        policy: &Policy,
+        now: UnixTime,
+    ) -> Result<VerifiedChain, Rejection> {
+        search::run(self, presented, policy, now, Some(memo))
+    }
+
+    /// Whether this CA is an anchor, perhaps with another certificate.
+    pub(super) fn believes(&self, ca: &Certificate) -> bool {
+        let namesakes = self.by_subject.get(ca.subject()).map_or(&[][..], |namesakes| &namesakes.all);
+        namesakes.iter().map(|at| &self.authorities[*at]).any(|own| own.is_anchor && own.certificate.public_key() == ca.public_key())
     }
 
     /// The configured CAs that may have issued the certificate: those of the name and with the key identifier that

@@ -6,7 +6,9 @@
 use super::{
     anchors::Anchors,
     budget::Budget,
-    constraints, outcome,
+    constraints,
+    memo::Memo,
+    outcome,
     policies::Policies,
     policy::{ExpiredLeaf, KeyIdentifiers, Policy, Purpose},
     revocation,
@@ -21,21 +23,28 @@ use crate::{
 };
 use gatehouse_types::UnixTime;
 
+/// What is spent on paths, and what was found out on the way.
+pub(super) struct Work<'a> {
+    pub(super) memo: Option<&'a Memo>,
+    pub(super) budget: &'a mut Budget,
+    /// Which certificate's signature was checked with which one's key, and whether it was good.
+    pub(super) checked: &'a mut Vec<(usize, usize, bool)>,
+}
+
 /// Returns until when the same verdict holds.
 pub(super) fn judge(
     path: &[Step<'_>],
     anchors: &Anchors,
     policy: &Policy,
     now: UnixTime,
-    budget: &mut Budget,
-    checked: &mut Vec<(usize, usize, bool)>,
+    work: &mut Work<'_>,
 ) -> Result<UnixTime, Failure> {
     let certificates: Vec<&Certificate> = path.iter().map(|step| step.certificate.as_ref()).collect();
     let anchor = certificates.len() - 1;
     let times = Times::new(certificates[0], policy.expired_leaf, now);
     // A path through a signature that is known to be bad is not judged again.
     for at in 0..anchor {
-        if checked.contains(&(path[at].id, path[at + 1].id, false)) {
+        if work.checked.contains(&(path[at].id, path[at + 1].id, false)) {
             return Err(Failure { rule: Rule::Signature, at });
         }
     }
@@ -56,12 +65,12 @@ pub(super) fn judge(
         return Err(Failure { rule: Rule::NotThroughLead, at: 0 });
     }
     for at in (0..anchor).rev() {
-        check_signature(&path[at], &path[at + 1], budget, checked).map_err(|rule| Failure { rule, at })?;
+        check_signature(&path[at], &path[at + 1], at > 0, work).map_err(|rule| Failure { rule, at })?;
     }
     // Comparing names takes time that only those may spend whose certificates somebody trusted has signed.
-    check_names(&certificates, budget)?;
+    check_names(&certificates, work.budget)?;
     for at in (0..anchor).rev() {
-        revocation::check(anchors, certificates[at], certificates[at + 1], policy.revocation, now, budget)
+        revocation::check(anchors, certificates[at], certificates[at + 1], policy.revocation, now, work.budget)
             .map_err(|rule| Failure { rule, at })?;
     }
     Ok(times.valid_until(&certificates))
@@ -165,15 +174,22 @@ fn check_names(path: &[&Certificate], budget: &mut Budget) -> Result<(), Failure
     Ok(())
 }
 
-fn check_signature(child: &Step<'_>, issuer: &Step<'_>, budget: &mut Budget, checked: &mut Vec<(usize, usize, bool)>) -> Result<(), Rule> {
-    if checked.contains(&(child.id, issuer.id, true)) {
+fn check_signature(child: &Step<'_>, issuer: &Step<'_>, is_intermediate: bool, work: &mut Work<'_>) -> Result<(), Rule> {
+    if work.checked.contains(&(child.id, issuer.id, true)) {
         return Ok(());
     }
-    budget.signature()?;
+    let memo = work.memo.filter(|_| is_intermediate);
+    if memo.is_some_and(|memo| memo.knows(child.certificate, issuer.certificate)) {
+        return Ok(());
+    }
+    work.budget.signature()?;
     let certificate = child.certificate;
     let key = issuer.certificate.public_key();
     let is_good = key.verify(certificate.signature_algorithm(), certificate.to_be_signed(), certificate.signature()).is_ok();
-    checked.push((child.id, issuer.id, is_good));
+    work.checked.push((child.id, issuer.id, is_good));
+    if let (true, Some(memo)) = (is_good, memo) {
+        memo.learn(child.certificate, issuer.certificate);
+    }
     if is_good { Ok(()) } else { Err(Rule::Signature) }
 }
 

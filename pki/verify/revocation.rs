@@ -5,8 +5,24 @@ use super::{
     budget::Budget,
     policy::Revocation,
 };
-use crate::{certificate::Certificate, extensions::KeyUsage, rule::Rule};
+use crate::{certificate::Certificate, crl::RevocationReason, extensions::KeyUsage, rule::Rule};
 use gatehouse_types::UnixTime;
+
+/// Whether a list of the issuer takes the certificate back, now that it is in use: a replacement does not, nor does a
+/// list that is missing or out of date.
+pub(super) fn is_taken_back(anchors: &Anchors, certificate: &Certificate, issuer: &Certificate) -> bool {
+    let ends = |known: &&KnownList| {
+        let entry = known.list.find(certificate.serial());
+        entry.is_some_and(|entry| entry.reason != RevocationReason::Superseded)
+    };
+    let counts = |known: &KnownList| {
+        !known.list.is_about_attributes()
+            && may_be_issued_by(known, issuer)
+            && issuer.key_usage().is_some_and(|usage| usage.contains(KeyUsage::CRL_SIGN))
+            && (known.signers.contains(issuer.public_key()) || known.list.is_signed_by(issuer.public_key()))
+    };
+    anchors.lists_of(issuer.subject()).iter().filter(ends).any(counts)
+}
 
 /// Judges one certificate, whose own signature by the issuer is already known to be good.
 pub(super) fn check(

@@ -7,8 +7,9 @@
 use super::{
     anchors::{Anchors, Authority},
     budget::{Budget, MAX_SIGNATURES},
+    memo::Memo,
     outcome::{Place, Rejection, VerifiedChain},
-    path,
+    path::{self, Work},
     policy::Policy,
 };
 use crate::{
@@ -48,7 +49,13 @@ pub(super) struct Failure {
     pub(super) at: usize,
 }
 
-pub(super) fn run(anchors: &Anchors, presented: &[impl AsRef<[u8]>], policy: &Policy, now: UnixTime) -> Result<VerifiedChain, Rejection> {
+pub(super) fn run(
+    anchors: &Anchors,
+    presented: &[impl AsRef<[u8]>],
+    policy: &Policy,
+    now: UnixTime,
+    memo: Option<&Memo>,
+) -> Result<VerifiedChain, Rejection> {
     let Some((leaf, others)) = presented.split_first() else { return Err(rejection(Rule::NoCertificate, None)) };
     if presented.len() > MAX_PRESENTED {
         return Err(rejection(Rule::TooMany, None));
@@ -76,7 +83,7 @@ pub(super) fn run(anchors: &Anchors, presented: &[impl AsRef<[u8]>], policy: &Po
             Err(error) => keep_better(&mut best, error),
         }
     }
-    let mut search = Search { anchors, candidates: &candidates, policy, now, budget: Budget::new(), checked: Vec::new(), best };
+    let mut search = Search { anchors, candidates: &candidates, policy, now, memo, budget: Budget::new(), checked: Vec::new(), best };
     let leaf = Step { id: search.presented_id(0), certificate: &leaf, origin: Origin::Presented(0) };
     match search.extend(&mut vec![leaf]) {
         ControlFlow::Break(Ok(chain)) => Ok(chain),
@@ -94,6 +101,7 @@ struct Search<'a> {
     candidates: &'a [(usize, Arc<Certificate>)],
     policy: &'a Policy,
     now: UnixTime,
+    memo: Option<&'a Memo>,
     budget: Budget,
     /// Which certificate's signature was checked with which one's key, and whether it was good.
     checked: Vec<(usize, usize, bool)>,
@@ -159,7 +167,13 @@ impl<'a> Search<'a> {
     }
 
     fn judge(&mut self, path: &[Step<'a>]) -> Progress {
-        let judged = path::judge(path, self.anchors, self.policy, self.now, &mut self.budget, &mut self.checked);
+        let judged = path::judge(
+            path,
+            self.anchors,
+            self.policy,
+            self.now,
+            &mut Work { memo: self.memo, budget: &mut self.budget, checked: &mut self.checked },
+        );
         match judged {
             Ok(valid_until) => {
                 let path = path.iter().map(|step| step.certificate.clone()).collect();

@@ -1,11 +1,13 @@
 //! The search and its bounds. Whole chains, good and bad, are judged in the tests of `certs/`.
 
+mod again;
+
 use super::*;
 use crate::{Certificate, CertificateList, Rule};
 use gatehouse_types::UnixTime;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
-    KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
+    KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber,
 };
 use std::slice::from_ref;
 
@@ -46,10 +48,14 @@ impl Party {
     }
 
     fn revokes(&self, serials: &[u8]) -> CertificateList {
+        self.revokes_because(serials, None)
+    }
+
+    fn revokes_because(&self, serials: &[u8], reason: Option<RevocationReason>) -> CertificateList {
         let revoked = serials.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&[*serial]),
             revocation_time: time(-10),
-            reason_code: None,
+            reason_code: reason,
             invalidity_date: None,
         });
         let params = CertificateRevocationListParams {
