@@ -13,7 +13,10 @@ use gatehouse_pki::{Anchors, Certificate, Policy, Purpose, Rejection, VerifiedCh
 use gatehouse_types::UnixTime;
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        mpsc::{Receiver, Sender, channel},
+        watch,
+    },
     task::JoinHandle,
     time::timeout,
 };
@@ -136,6 +139,15 @@ impl ClientJudge for Judge {
         // When nobody has asked for so many verdicts, one more is not missed.
         let _ = self.sender.try_send(seen);
         judged
+    }
+
+    /// A device is received for a second.
+    fn still_good(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), Rejection> {
+        self.anchors.recheck(chain, &Policy::new(Purpose::Client), now)
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        None
     }
 }
 

@@ -7,8 +7,8 @@ use crate::{
 };
 use gatehouse_base::Clock;
 use gatehouse_pki::{
-    Anchors, Blame, Certificate, CertificateList, MAX_REVOCATION_LIST, Policy, Purpose, Rejection, Revocation, Rule, SignatureAlgorithm,
-    VerifiedChain,
+    Anchors, Blame, Certificate, CertificateList, MAX_REVOCATION_LIST, Memo, Policy, Purpose, Rejection, Revocation, Rule,
+    SignatureAlgorithm, VerifiedChain,
 };
 use gatehouse_types::UnixTime;
 use rustls::{
@@ -22,6 +22,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
+use tokio::sync::watch;
 
 /// Judges the chains that clients present. Called inside the handshake, and so it must not block.
 pub trait ClientJudge: Send + Sync + fmt::Debug {
@@ -30,6 +31,18 @@ pub trait ClientJudge: Send + Sync + fmt::Debug {
     /// # Errors
     /// The rule that it breaks.
     fn judge(&self, presented: &[&[u8]], now: UnixTime) -> Result<VerifiedChain, Rejection>;
+
+    /// Says whether a chain that [`Self::judge`] accepted earlier still lets its connection live. Called when the chain's time is
+    /// over, and for every live connection after a change; it checks no signatures of certificates and must not block. A newer
+    /// certificate of the same client is no reason to end anything.
+    ///
+    /// # Errors
+    /// The rule that it now breaks.
+    fn still_good(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), Rejection>;
+
+    /// Counts the changes after which live connections have to be judged again: revocations, other anchors, suspensions. `None`
+    /// where nothing but time ends what was accepted.
+    fn changes(&self) -> Option<watch::Receiver<u64>>;
 }
 
 /// A judge with the clock by which it judges.
@@ -54,7 +67,12 @@ pub struct FileClients {
 struct Judged {
     anchors: Anchors,
     policy: Policy,
+    /// Begins anew with each change of the files.
+    known: Memo,
 }
+
+/// How many intermediates are remembered. A manufacturer has tens; each takes a hundred bytes.
+const KNOWN_INTERMEDIATES: usize = 4096;
 
 impl FileClients {
     /// Reads a file of anchors and any number of revocation lists, all in PEM. With lists, every certificate below an
@@ -71,7 +89,16 @@ impl FileClients {
 impl ClientJudge for FileClients {
     fn judge(&self, presented: &[&[u8]], now: UnixTime) -> Result<VerifiedChain, Rejection> {
         let judged = self.anchors.current();
-        judged.anchors.verify(presented, &judged.policy, now)
+        judged.anchors.verify_with(&judged.known, presented, &judged.policy, now)
+    }
+
+    fn still_good(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), Rejection> {
+        let judged = self.anchors.current();
+        judged.anchors.recheck(chain, &judged.policy, now)
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.anchors.changes())
     }
 }
 
@@ -102,7 +129,8 @@ fn judged(paths: &[PathBuf]) -> Result<Judged, CredentialsError> {
     }
     let revocation = if lists.is_empty() { Revocation::Ignore } else { Revocation::Require };
     let anchors = builder.build().map_err(|_| CredentialsError::NoAnchor { path: anchors.clone() })?;
-    Ok(Judged { anchors, policy: Policy { revocation, ..Policy::new(Purpose::Client) } })
+    let policy = Policy { revocation, ..Policy::new(Purpose::Client) };
+    Ok(Judged { anchors, policy, known: Memo::new(KNOWN_INTERMEDIATES) })
 }
 
 /// Stands between rustls and the judge for one connection, and keeps what the judge found.

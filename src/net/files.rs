@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
+use tokio::sync::watch;
 
 /// What is made of one or more files, and made anew when they change.
 pub trait FromFiles: Send + Sync + fmt::Debug {
@@ -45,6 +46,8 @@ pub(crate) struct Loaded<T> {
     paths: Vec<PathBuf>,
     make: fn(&[PathBuf]) -> Result<T, CredentialsError>,
     current: RwLock<Arc<T>>,
+    /// How many times it was made anew.
+    changes: watch::Sender<u64>,
     seen: Mutex<Vec<Look>>,
 }
 
@@ -57,7 +60,11 @@ impl<T> Loaded<T> {
         // Looked at before it is read: a change in between is then seen as one.
         let seen = Mutex::new(look(&paths));
         let current = RwLock::new(Arc::new(make(&paths)?));
-        Ok(Self { paths, make, current, seen })
+        Ok(Self { paths, make, current, changes: watch::Sender::new(0), seen })
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     pub(crate) fn current(&self) -> Arc<T> {
@@ -77,6 +84,7 @@ impl<T: Send + Sync> FromFiles for Loaded<T> {
         let label = if made.is_ok() { "changed" } else { "failed" };
         ::metrics::counter!(metrics::RELOADS, "result" => label).increment(1);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(made?);
+        self.changes.send_modify(|count| *count += 1);
         Ok(())
     }
 }

@@ -35,6 +35,11 @@ impl Gate {
         self.places.take(address)
     }
 
+    /// Lets somebody in whose address is still to be told; [`Admission::name`] counts it then.
+    pub(crate) fn admit_unnamed(&self) -> Result<Admission, Refused> {
+        self.places.take_unnamed()
+    }
+
     /// Waits for a turn to compute a handshake.
     pub(crate) async fn handshake(&self) -> HandshakeTurn<'_> {
         // The semaphore is never closed.

@@ -1,13 +1,16 @@
 //! The one accept loop.
 
-use crate::{CertificateSource, Gate, Peer, Shutdown, Stream, Tls, metrics, places::Admission, socket::Socket, tls::HandshakeError};
+use crate::{
+    CertificateSource, Gate, Network, Peer, Shutdown, Stream, Tls, metrics, places::Admission, proxy::read_header, socket::Socket,
+    tls::HandshakeError,
+};
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
     time::{Instant, timeout_at},
 };
-use tracing::{Instrument, debug, debug_span, error, warn};
+use tracing::{Instrument, Span, debug, debug_span, error, field::Empty, info, warn};
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: u32 = 1024;
@@ -66,6 +69,7 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     tls: Option<Arc<Tls>>,
+    balancers: Vec<Network>,
 }
 
 impl Listener {
@@ -84,7 +88,14 @@ impl Listener {
             Ok((socket, address))
         };
         let (socket, address) = bind().map_err(|source| BindError { listener: name.to_owned(), address, source })?;
-        Ok(Self { name: name.into(), socket, address, tls: tls.map(Arc::new) })
+        Ok(Self { name: name.into(), socket, address, tls: tls.map(Arc::new), balancers: Vec::new() })
+    }
+
+    /// Has connections from these networks begin with the PROXY protocol's header (version 1 or 2), which says whose they are.
+    #[must_use]
+    pub fn behind(mut self, balancers: Vec<Network>) -> Self {
+        self.balancers = balancers;
+        self
     }
 
     /// The listener's name in the configuration.
@@ -105,33 +116,16 @@ impl Listener {
     /// Accepts connections and serves each in a task of its own, until draining begins. Returns when the last
     /// connection has ended.
     pub async fn run<S: Service>(self, service: Arc<S>, gate: Arc<Gate>, shutdown: Shutdown) {
-        let door = Arc::new(Door { name: self.name, tls: self.tls, gate, service, shutdown });
-        let mut connections = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.socket.accept() => accepted,
-                Some(ended) = connections.join_next(), if !connections.is_empty() => {
-                    door.ended(ended);
-                    continue;
-                }
-                () = door.shutdown.draining() => break,
-            };
-            match accepted {
-                Ok((tcp, address)) => door.open(tcp, address, &mut connections),
-                Err(error) if is_out_of_files(&error) => {
-                    warn!(listener = &*door.name, %error, "cannot accept");
-                    tokio::time::sleep(OUT_OF_FILES).await;
-                }
-                // The peer gave up before we came to it.
-                Err(error) => debug!(listener = &*door.name, %error, "a connection was lost before it was accepted"),
-            }
-        }
-        // Whoever the kernel has taken on our behalf believes to be connected, and is served.
-        for (tcp, address) in waiting(self.socket) {
-            door.open(tcp, address, &mut connections);
-        }
-        while let Some(ended) = connections.join_next().await {
-            door.ended(ended);
+        let live = self.tls.as_ref().and_then(|tls| tls.live().cloned());
+        let door = Arc::new(Door { name: self.name, tls: self.tls, balancers: self.balancers, gate, service, shutdown });
+        let accepting = accept(self.socket, door);
+        match live {
+            None => accepting.await,
+            // Ends with the last connection.
+            Some(live) => tokio::select! {
+                () = accepting => {}
+                () = live.run() => {}
+            },
         }
     }
 }
@@ -142,10 +136,41 @@ impl fmt::Debug for Listener {
     }
 }
 
+async fn accept<S: Service>(socket: TcpListener, door: Arc<Door<S>>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                door.ended(ended);
+                continue;
+            }
+            () = door.shutdown.draining() => break,
+        };
+        match accepted {
+            Ok((tcp, address)) => door.open(tcp, address, &mut connections),
+            Err(error) if is_out_of_files(&error) => {
+                warn!(listener = &*door.name, %error, "cannot accept");
+                tokio::time::sleep(OUT_OF_FILES).await;
+            }
+            // The peer gave up before we came to it.
+            Err(error) => debug!(listener = &*door.name, %error, "a connection was lost before it was accepted"),
+        }
+    }
+    // Whoever the kernel has taken on our behalf believes to be connected, and is served.
+    for (tcp, address) in waiting(socket) {
+        door.open(tcp, address, &mut connections);
+    }
+    while let Some(ended) = connections.join_next().await {
+        door.ended(ended);
+    }
+}
+
 /// What all connections of a listener share.
 struct Door<S> {
     name: Arc<str>,
     tls: Option<Arc<Tls>>,
+    balancers: Vec<Network>,
     gate: Arc<Gate>,
     service: Arc<S>,
     shutdown: Shutdown,
@@ -154,39 +179,53 @@ struct Door<S> {
 impl<S: Service> Door<S> {
     fn open(self: &Arc<Self>, tcp: TcpStream, address: SocketAddr, connections: &mut JoinSet<()>) {
         // A dual-stack socket shows IPv4 peers as mapped addresses; nobody behind here wants to know.
-        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        match self.gate.admit(address.ip()) {
+        let address = canonical(address);
+        let is_balancer = self.balancers.iter().any(|network| network.contains(address.ip()));
+        // Whose connection a balancer brings is not known yet: it counts in total only.
+        let admitted = if is_balancer { self.gate.admit_unnamed() } else { self.gate.admit(address.ip()) };
+        match admitted {
             Ok(admission) => {
                 ::metrics::counter!(metrics::ACCEPTED, "listener" => Arc::clone(&self.name)).increment(1);
-                let span = debug_span!("connection", listener = &*self.name, peer = %address);
+                let span = debug_span!("connection", listener = &*self.name, peer = %address, client = Empty);
                 let door = Arc::clone(self);
+                let arrival = Arrival { tcp, address, admission, is_balancer, at: Instant::now() };
                 let whole = async move {
                     tokio::select! {
-                        () = door.connection(tcp, address, admission) => {}
+                        () = door.connection(arrival) => {}
                         () = door.shutdown.stopped() => {}
                     }
                 };
                 connections.spawn(whole.instrument(span));
             }
-            Err(refused) => {
-                ::metrics::counter!(metrics::REFUSED, "listener" => Arc::clone(&self.name), "reason" => refused.label()).increment(1);
-                debug!(listener = &*self.name, peer = %address, %refused, "connection refused");
-            }
+            Err(refused) => self.refused(refused.label(), &refused),
         }
     }
 
-    async fn connection(&self, tcp: TcpStream, address: SocketAddr, admission: Admission) {
-        let gauge = ::metrics::gauge!(metrics::CONNECTIONS, "listener" => Arc::clone(&self.name));
-        let _open = OpenConnection { _admission: admission, gauge: gauge.clone() };
-        gauge.increment(1);
+    async fn connection(&self, arrival: Arrival) {
+        let Arrival { tcp, mut address, mut admission, is_balancer, at } = arrival;
+        let deadline = at + self.gate.handshake_timeout();
         // Answers are small and written whole: waiting to fill a segment only delays them.
         if tcp.set_nodelay(true).is_err() {
             return;
         }
-        let socket = Socket::new(tcp);
+        let mut socket = Socket::new(tcp);
+        if is_balancer {
+            match timeout_at(deadline, read_header(&mut socket)).await {
+                Ok(Ok(client)) => address = client.map_or(address, canonical),
+                Ok(Err(error)) => return self.refused("header", &error),
+                Err(_) => return self.refused("header", &HandshakeError::Timeout),
+            }
+            Span::current().record("client", tracing::field::display(address));
+            if let Err(refused) = admission.name(address.ip()) {
+                return self.refused(refused.label(), &refused);
+            }
+        }
+        let gauge = ::metrics::gauge!(metrics::CONNECTIONS, "listener" => Arc::clone(&self.name));
+        let _open = OpenConnection { _admission: admission, gauge: gauge.clone() };
+        gauge.increment(1);
         let (stream, peer) = match &self.tls {
             None => (Stream::plain(socket), Peer::unproven(address)),
-            Some(tls) => match self.handshake(tls, socket, address).await {
+            Some(tls) => match self.handshake(tls, socket, address, at).await {
                 Ok(secured) => secured,
                 Err(error) => {
                     ::metrics::counter!(metrics::HANDSHAKE_FAILURES, "listener" => Arc::clone(&self.name), "reason" => error.label())
@@ -196,11 +235,31 @@ impl<S: Service> Door<S> {
                 }
             },
         };
-        Arc::clone(&self.service).serve(Connection { stream, peer, shutdown: self.shutdown.clone() }).await;
+        self.serve(stream, peer).await;
     }
 
-    async fn handshake(&self, tls: &Tls, socket: Socket, address: SocketAddr) -> Result<(Stream, Peer), HandshakeError> {
-        let start = Instant::now();
+    /// Serves the connection until it ends, or until what let its client in is no longer good.
+    async fn serve(&self, stream: Stream, peer: Peer) {
+        let live = self.tls.as_ref().and_then(|tls| tls.live());
+        let alive = live.zip(peer.chain()).map(|(live, chain)| live.enter(Arc::clone(chain)));
+        let served = Arc::clone(&self.service).serve(Connection { stream, peer, shutdown: self.shutdown.clone() });
+        let Some(alive) = alive else { return served.await };
+        tokio::select! {
+            () = served => {}
+            rejection = alive.ended() => {
+                let rule = rejection.rule().code();
+                ::metrics::counter!(metrics::ENDED, "listener" => Arc::clone(&self.name), "rule" => rule).increment(1);
+                info!(listener = &*self.name, %rejection, "a connection was ended: its client's chain is no longer good");
+            }
+        }
+    }
+
+    fn refused(&self, reason: &'static str, refused: &dyn fmt::Display) {
+        ::metrics::counter!(metrics::REFUSED, "listener" => Arc::clone(&self.name), "reason" => reason).increment(1);
+        debug!(listener = &*self.name, %refused, "connection refused");
+    }
+
+    async fn handshake(&self, tls: &Tls, socket: Socket, address: SocketAddr, start: Instant) -> Result<(Stream, Peer), HandshakeError> {
         let deadline = start + self.gate.handshake_timeout();
         let secured =
             timeout_at(deadline, tls.accept(socket, address, &self.gate, &self.name)).await.map_err(|_| HandshakeError::Timeout)??;
@@ -214,6 +273,20 @@ impl<S: Service> Door<S> {
             error!(listener = &*self.name, %error, "a connection's task failed");
         }
     }
+}
+
+/// A connection as it was accepted.
+struct Arrival {
+    tcp: TcpStream,
+    address: SocketAddr,
+    admission: Admission,
+    /// Whether it begins with the header of a balancer.
+    is_balancer: bool,
+    at: Instant,
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Gives the place back and counts down, also when the task is dropped.

@@ -14,6 +14,7 @@ pub(crate) const CHALLENGES: &str = "gatehouse_net_challenges_total";
 pub(crate) const DROPPED: &str = "gatehouse_net_datagrams_dropped_total";
 pub(crate) const CLOSED: &str = "gatehouse_net_datagram_peers_closed_total";
 pub(crate) const RESUMPTIONS: &str = "gatehouse_net_resumptions_total";
+pub(crate) const ENDED: &str = "gatehouse_net_ended_total";
 pub(crate) const RELOADS: &str = "gatehouse_net_certificate_reloads_total";
 
 /// Every metric of this crate.
@@ -24,7 +25,7 @@ pub const METRICS: &[Metric] = &[
         name: REFUSED,
         kind: MetricKind::Counter,
         labels: &["listener", "reason"],
-        help: "Connections closed at once because `[net] connections` (reason `total`) or `connections_per_peer` (reason `peer`) was reached.",
+        help: "Connections closed at once because `[net] connections` (reason `total`) or `connections_per_peer` (reason `peer`) was reached, or because a known balancer did not begin with a PROXY header (`header`).",
     },
     Metric {
         name: HANDSHAKES,
@@ -79,6 +80,12 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Counter,
         labels: &["listener", "result"],
         help: "DTLS sessions that a client wanted to take up again: `resumed`, `unknown`, or `refused` because its chain is not good any more.",
+    },
+    Metric {
+        name: ENDED,
+        kind: MetricKind::Counter,
+        labels: &["listener", "rule"],
+        help: "Live connections that were ended because the client's chain is no longer good, by the code of the rule: `expired`, `revoked`, `blocked-key`, `unknown-issuer` and others.",
     },
     Metric {
         name: RELOADS,

@@ -83,24 +83,32 @@ impl Places {
 
     /// Whether there is a place for this address now.
     pub(crate) fn look(&self, address: IpAddr) -> Result<(), Refused> {
-        self.room(&self.lock(), self.network(address)).map(drop)
+        let taken = self.lock();
+        if taken.total >= self.total {
+            return Err(Refused::Full);
+        }
+        self.room(&taken, self.network(address)).map(drop)
     }
 
     /// Takes a place for as long as the answer is held.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Admission, Refused> {
-        let network = self.network(address);
+        let mut admission = self.take_unnamed()?;
+        admission.name(address)?;
+        Ok(admission)
+    }
+
+    /// Takes a place for a peer whose address is still to be told, and that counts in total only until then.
+    pub(crate) fn take_unnamed(self: &Arc<Self>) -> Result<Admission, Refused> {
         let mut taken = self.lock();
-        let from_network = self.room(&taken, network)?;
-        taken.networks.insert(network, from_network + 1);
+        if taken.total >= self.total {
+            return Err(Refused::Full);
+        }
         taken.total += 1;
-        Ok(Admission { places: Arc::clone(self), network })
+        Ok(Admission { places: Arc::clone(self), network: None })
     }
 
     /// How many this network has, if it may have one more.
     fn room(&self, taken: &Taken, network: IpAddr) -> Result<usize, Refused> {
-        if taken.total >= self.total {
-            return Err(Refused::Full);
-        }
         let from_network = taken.networks.get(&network).copied().unwrap_or(0);
         if from_network >= self.per_network { Err(Refused::PeerFull) } else { Ok(from_network) }
     }
@@ -114,17 +122,31 @@ impl Places {
 #[derive(Debug)]
 pub(crate) struct Admission {
     places: Arc<Places>,
-    network: IpAddr,
+    network: Option<IpAddr>,
+}
+
+impl Admission {
+    /// Counts the peer among those of its network, once.
+    pub(crate) fn name(&mut self, address: IpAddr) -> Result<(), Refused> {
+        let network = self.places.network(address);
+        let mut taken = self.places.lock();
+        let from_network = self.places.room(&taken, network)?;
+        taken.networks.insert(network, from_network + 1);
+        self.network = Some(network);
+        Ok(())
+    }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         let mut taken = self.places.lock();
         taken.total = taken.total.saturating_sub(1);
-        if let Some(count) = taken.networks.get_mut(&self.network) {
+        if let Some(network) = self.network
+            && let Some(count) = taken.networks.get_mut(&network)
+        {
             *count -= 1;
             if *count == 0 {
-                taken.networks.remove(&self.network);
+                taken.networks.remove(&network);
             }
         }
     }
@@ -160,6 +182,18 @@ mod tests {
         let _held: Vec<_> = (0..2).map(|_| places.take(address("192.0.2.1")).expect("below the limit")).collect();
         assert_eq!(places.take(address("192.0.2.1")).err(), Some(Refused::PeerFull));
         assert!(places.take(address("192.0.2.2")).is_ok());
+    }
+
+    #[test]
+    fn who_is_named_later_counts_in_total_at_once_and_for_its_network_from_then_on() {
+        let places = places(3, 1);
+        let mut first = places.take_unnamed().expect("empty");
+        let mut second = places.take_unnamed().expect("below the limit");
+        assert_eq!((first.name(address("192.0.2.1")), second.name(address("192.0.2.1"))), (Ok(()), Err(Refused::PeerFull)));
+        let _third = places.take(address("192.0.2.2")).expect("below the limit");
+        assert_eq!(places.take_unnamed().err(), Some(Refused::Full));
+        drop((first, second));
+        assert_eq!((places.taken(), places.lock().networks.len()), (1, 1));
     }
 
     #[test]

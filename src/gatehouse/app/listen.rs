@@ -6,7 +6,7 @@ use gatehouse_base::{
     config::{Choice, Configure, Section},
 };
 use gatehouse_ca::{Authority, ListenerCertificate, ServerRole};
-use gatehouse_net::{BindError, CertificateSource, CredentialsError, FileCertificates, FileClients, FromFiles, Listener, Tls};
+use gatehouse_net::{BindError, CertificateSource, CredentialsError, FileCertificates, FileClients, FromFiles, Listener, Network, Tls};
 use gatehouse_pki::Host;
 use std::{
     collections::BTreeMap,
@@ -29,6 +29,9 @@ pub struct Config {
     pub certificate: Option<CertificateFiles>,
     /// Who may come in to an `https` listener. Without it everybody may, and no client is asked for a certificate.
     pub clients: Option<ClientFiles>,
+    /// Networks of balancers, such as `["10.0.0.0/8"]`, whose connections begin with the PROXY protocol's header (version 1 or 2). It
+    /// says whose connection it is, and that address is counted and logged. Default none: nobody's header is believed.
+    pub proxy_from: Vec<Network>,
 }
 
 /// What a listener serves.
@@ -76,7 +79,13 @@ pub struct ClientFiles {
 impl Config {
     /// What is listened on when no listener is configured.
     pub fn defaults() -> BTreeMap<String, Self> {
-        let loopback = |port, role| Self { address: (Ipv4Addr::LOCALHOST, port).into(), role, certificate: None, clients: None };
+        let loopback = |port, role| Self {
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            role,
+            certificate: None,
+            clients: None,
+            proxy_from: Vec::new(),
+        };
         [("public".to_owned(), loopback(8080, Role::Http)), ("metrics".to_owned(), loopback(9464, Role::Metrics))].into()
     }
 }
@@ -105,6 +114,7 @@ impl Configure for Config {
             from.refuse("client_crls", "is not used without `client_anchors`");
         }
         let clients = anchors.map(|anchors| ClientFiles { anchors, revocation_lists });
+        let proxy_from = from.or("proxy_from", Vec::new());
         let (address, role) = (address?, role?);
         match role {
             Role::Http | Role::Metrics if certificate.is_some() => {
@@ -116,7 +126,7 @@ impl Configure for Config {
             _ => {}
         }
         remark_on_reach(from, address, role);
-        Some(Self { address, role, certificate, clients })
+        Some(Self { address, role, certificate, clients, proxy_from })
     }
 }
 
@@ -235,5 +245,6 @@ fn bind_one(name: &str, config: &Config, issued: Option<Arc<IssuedCertificates>>
             }
         });
     }
-    Ok(Bound { listener: Listener::bind(name, config.address, tls)?, role: config.role, files, issued })
+    let listener = Listener::bind(name, config.address, tls)?.behind(config.proxy_from.clone());
+    Ok(Bound { listener, role: config.role, files, issued })
 }

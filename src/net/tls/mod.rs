@@ -14,6 +14,7 @@ pub(crate) use error::HandshakeError;
 use crate::{
     CertificateSource, ClientJudge, Gate, Peer, Stream,
     clients::Clients,
+    live::Live,
     metrics,
     openssl::{ServerContexts, Transport},
     socket::Socket,
@@ -54,6 +55,8 @@ pub struct Tls {
     modern: Modern,
     /// On device ports, what serves those that rustls cannot.
     constrained: Option<ServerContexts>,
+    /// Where clients present chains, the connections that these let in.
+    live: Option<Arc<Live>>,
     only: Option<Engine>,
 }
 
@@ -61,12 +64,14 @@ impl Tls {
     /// Presents the source's certificate, asks clients for none, and offers these application protocols, the most
     /// wanted first.
     pub fn new(source: Arc<dyn CertificateSource>, alpn: &[&[u8]]) -> Self {
-        Self { modern: Modern::new(source, alpn, None), constrained: None, only: None }
+        Self { modern: Modern::new(source, alpn, None), constrained: None, live: None, only: None }
     }
 
     /// The same, and lets in only clients whose chain the judge finds good.
     pub fn with_clients(source: Arc<dyn CertificateSource>, alpn: &[&[u8]], judge: Arc<dyn ClientJudge>, clock: Arc<dyn Clock>) -> Self {
-        Self { modern: Modern::new(source, alpn, Some(Clients { judge, clock })), constrained: None, only: None }
+        let clients = Clients { judge, clock };
+        let live = Some(Live::new(clients.clone()));
+        Self { modern: Modern::new(source, alpn, Some(clients)), constrained: None, live, only: None }
     }
 
     /// A device port: the same with both engines. No record is longer than a device's buffer ([`MAX_RECORD`](crate::MAX_RECORD)).
@@ -80,7 +85,8 @@ impl Tls {
     ) -> Self {
         let clients = Clients { judge, clock };
         let constrained = ServerContexts::new(Transport::Stream, listener, Arc::clone(&source), Some(clients.clone()), alpn);
-        Self { modern: Modern::new(source, alpn, Some(clients)).with_short_records(), constrained: Some(constrained), only: None }
+        let live = Some(Live::new(clients.clone()));
+        Self { modern: Modern::new(source, alpn, Some(clients)).with_short_records(), constrained: Some(constrained), live, only: None }
     }
 
     /// The same device port with one engine for everybody, so that the two can be compared.
@@ -92,6 +98,10 @@ impl Tls {
 
     pub(crate) fn source(&self) -> Arc<dyn CertificateSource> {
         self.modern.source()
+    }
+
+    pub(crate) fn live(&self) -> Option<&Arc<Live>> {
+        self.live.as_ref()
     }
 
     pub(crate) async fn accept(

@@ -127,6 +127,14 @@ impl ClientJudge for Judges {
     fn judge(&self, presented: &[&[u8]], now: UnixTime) -> Result<VerifiedChain, Rejection> {
         self.0.lock().expect("lock").verify(presented, &Policy::new(Purpose::Client), now)
     }
+
+    fn still_good(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), Rejection> {
+        self.0.lock().expect("lock").recheck(chain, &Policy::new(Purpose::Client), now)
+    }
+
+    fn changes(&self) -> Option<tokio::sync::watch::Receiver<u64>> {
+        None
+    }
 }
 
 /// A server without a socket.

@@ -12,7 +12,7 @@ pub(crate) fn client(port: &Port, set: impl FnOnce(&mut SslContextBuilder)) -> R
     client_with("good/p256-long", port, set)
 }
 
-fn client_with(chain: &str, port: &Port, set: impl FnOnce(&mut SslContextBuilder)) -> Result<SslStream<TcpStream>, String> {
+pub(crate) fn client_with(chain: &str, port: &Port, set: impl FnOnce(&mut SslContextBuilder)) -> Result<SslStream<TcpStream>, String> {
     let mut builder = SslConnector::builder(SslMethod::tls_client()).expect("OpenSSL");
     builder.set_verify(SslVerifyMode::NONE);
     builder.set_security_level(0);

@@ -54,6 +54,7 @@ async fn openssl_s_client_comes_in_with_either_version_and_is_answered_its_appli
             said.contains(welcome()) && said.contains("No ALPN negotiated") && said.contains("No client certificate CA names sent"),
             "{said}"
         );
+        assert!(!said.contains("New Session Ticket"), "{said}");
         let peer = port.came.try_recv().expect("came in");
         assert_eq!((peer.engine(), peer.alpn()), (Some(engine), None));
         for (offered, answered) in [("coap", Some("coap")), ("h2,coap", Some("coap"))] {

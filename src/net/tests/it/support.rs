@@ -1,12 +1,12 @@
 //! A device port on loopback with a judge that remembers, and clients for it.
 
-use gatehouse_base::{Clock, SimulatedClock};
+use gatehouse_base::SimulatedClock;
 use gatehouse_certs::{
     chain::{self, Bundle, Question},
     folder,
 };
 use gatehouse_net::{
-    CertificateSource, ClientJudge, Config, Connection, Credentials, Engine, Gate, Listener, Peer, Service, Shutdown, Stream, Tls,
+    CertificateSource, ClientJudge, Config, Connection, Credentials, Engine, Gate, Listener, Peer, Service, Shutdown, Tls,
 };
 use gatehouse_pki::{
     Anchors, Certificate, CertificateError, CertificateList, ExpiredLeaf, KeyIdentifiers, Policy, Purpose, Rejection, Revocation, Rule,
@@ -18,11 +18,14 @@ use std::{
     fmt, fs,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock, RwLock},
 };
 use tokio::{
     io::AsyncReadExt,
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        watch,
+    },
     task::JoinHandle,
 };
 
@@ -64,22 +67,37 @@ impl CertificateSource for Presenting {
 
 /// Asks `pki`, and remembers the answer.
 pub(crate) struct Judge {
-    anchors: Anchors,
+    anchors: RwLock<Anchors>,
     policy: Policy,
+    changes: watch::Sender<u64>,
     said: UnboundedSender<Result<(), Rule>>,
 }
 
 impl Judge {
     pub(crate) fn new(anchors: Anchors, policy: Policy, said: UnboundedSender<Result<(), Rule>>) -> Self {
-        Self { anchors, policy, said }
+        Self { anchors: RwLock::new(anchors), policy, changes: watch::Sender::new(0), said }
+    }
+
+    /// Believes these from now on.
+    pub(crate) fn believe(&self, anchors: Anchors) {
+        *self.anchors.write().expect("not poisoned") = anchors;
+        self.changes.send_modify(|count| *count += 1);
     }
 }
 
 impl ClientJudge for Judge {
     fn judge(&self, presented: &[&[u8]], now: UnixTime) -> Result<VerifiedChain, Rejection> {
-        let judged = self.anchors.verify(presented, &self.policy, now);
+        let judged = self.anchors.read().expect("not poisoned").verify(presented, &self.policy, now);
         let _ = self.said.send(judged.as_ref().map(|_| ()).map_err(Rejection::rule));
         judged
+    }
+
+    fn still_good(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), Rejection> {
+        self.anchors.read().expect("not poisoned").recheck(chain, &self.policy, now)
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.changes.subscribe())
     }
 }
 
@@ -96,6 +114,8 @@ pub(crate) struct Port {
     pub(crate) said: UnboundedReceiver<Result<(), Rule>>,
     /// Who was let in.
     pub(crate) came: UnboundedReceiver<Peer>,
+    pub(crate) judge: Arc<Judge>,
+    pub(crate) clock: Arc<SimulatedClock>,
     shutdown: Shutdown,
     running: JoinHandle<()>,
 }
@@ -107,7 +127,7 @@ impl Drop for Port {
     }
 }
 
-/// Answers the welcome, reads what the client says, and closes.
+/// Says its messages, and then whatever the client says.
 struct Desk {
     came: UnboundedSender<Peer>,
     messages: Vec<Vec<u8>>,
@@ -122,13 +142,13 @@ impl Service for Desk {
                 return;
             }
         }
-        until_closed(&mut stream).await;
+        let mut buffer = [0; 256];
+        while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+            if stream.write_message(&buffer[..count]).await.is_err() {
+                return;
+            }
+        }
     }
-}
-
-async fn until_closed(stream: &mut Stream) {
-    let mut buffer = [0; 256];
-    while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
 }
 
 impl Port {
@@ -146,18 +166,31 @@ impl Port {
     ) -> Result<Self, Rule> {
         let (sender, said) = unbounded_channel();
         let judge = Arc::new(Judge::new(configure(bundle, question)?, policy(question), sender));
-        let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::new(UnixTime::from(question.at)));
-        let mut tls = Tls::for_devices("devices", source, &[b"coap"], judge, clock);
+        let clock = Arc::new(SimulatedClock::new(UnixTime::from(question.at)));
+        let mut tls = Tls::for_devices("devices", source, &[b"coap"], judge.clone(), clock.clone());
         if let Some(engine) = engine {
             tls = tls.only(engine);
         }
+        Ok(Self::run(tls, messages, judge, clock, said))
+    }
+
+    fn run(tls: Tls, messages: &[&[u8]], judge: Arc<Judge>, clock: Arc<SimulatedClock>, said: UnboundedReceiver<Result<(), Rule>>) -> Self {
         let listener = Listener::bind("devices", ([127, 0, 0, 1], 0).into(), Some(tls)).expect("bound");
         let address = listener.address();
         let (sender, came) = unbounded_channel();
         let desk = Arc::new(Desk { came: sender, messages: messages.iter().map(|message| message.to_vec()).collect() });
         let shutdown = Shutdown::new();
         let running = tokio::spawn(listener.run(desk, Gate::new(Config::default()), shutdown.clone()));
-        Ok(Self { address, said, came, shutdown, running })
+        Self { address, said, came, judge, clock, shutdown, running }
+    }
+
+    /// An HTTPS listener with client certificates: rustls alone.
+    pub(crate) fn https(bundle: &Bundle, question: &Question) -> Self {
+        let (sender, said) = unbounded_channel();
+        let judge = Arc::new(Judge::new(configure(bundle, question).expect("good anchors"), policy(question), sender));
+        let clock = Arc::new(SimulatedClock::new(UnixTime::from(question.at)));
+        let tls = Tls::with_clients(Presenting::new(credentials()), &[], judge.clone(), clock.clone());
+        Self::run(tls, &[WELCOME], judge, clock, said)
     }
 
     /// A port for the devices of `certs/good/p256-long`.
