@@ -102,15 +102,14 @@ struct Header {
 /// Reads the header, and leaves the stream where the client's own bytes begin.
 pub(crate) async fn read_header(socket: &mut Socket) -> Result<Option<SocketAddr>, ProxyError> {
     socket.record();
-    let (mut read, mut buffer) = (Vec::new(), [0; 512]);
+    let mut buffer = [0; 512];
     loop {
-        if let Some(header) = parse(&read)? {
+        if let Some(header) = parse(socket.recorded())? {
             socket.continue_after(header.length);
             return Ok(header.client);
         }
-        match socket.read(&mut buffer).await? {
-            0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-            count => read.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+        if socket.read(&mut buffer).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
     }
 }
@@ -258,6 +257,19 @@ mod tests {
             &v2(0x21, 0x11, &[0; MAX_V2_BODY + 1])[..V2_FIXED],
         ] {
             assert!(matches!(parse(bytes), Err(ProxyError::Malformed)), "{bytes:02x?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_is_decided_within_the_limits(start in 0..3_usize, rest in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..1200)) {
+            let start: &[u8] = [&b""[..], b"PROXY TCP4 ", V2_SIGNATURE][start];
+            let bytes = [start, &rest].concat();
+            match parse(&bytes) {
+                Ok(Some(header)) => assert!(header.length <= bytes.len()),
+                Ok(None) => assert!(bytes.len() < V2_FIXED + MAX_V2_BODY),
+                Err(error) => assert!(matches!(error, ProxyError::Malformed)),
+            }
         }
     }
 

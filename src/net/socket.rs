@@ -14,7 +14,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// The most that is recorded. The longest first message that rustls reads is one of 16 KiB, with its headers.
+/// The most that is recorded, above what the readers of hellos and of PROXY headers look at.
 const MAX_RECORDED: usize = 20 * 1024;
 
 /// A TCP stream, and of its first bytes those that are to be read again.
@@ -37,17 +37,15 @@ impl Socket {
         self.is_recording = true;
     }
 
+    /// What was read since [`Self::record`].
+    pub(crate) fn recorded(&self) -> &[u8] {
+        self.recorded.get(..self.at).unwrap_or_default()
+    }
+
     /// Stops keeping; what was kept beyond the first `count` bytes is read again. What lies behind cannot be unread.
     pub(crate) fn continue_after(&mut self, count: usize) {
         self.is_recording = false;
-        self.recorded.drain(..count.min(self.recorded.len()));
-        self.at = 0;
-    }
-
-    /// Stops keeping, and goes on where reading has come to.
-    pub(crate) fn go_on(&mut self) {
-        self.is_recording = false;
-        self.recorded.drain(..self.at);
+        self.recorded = self.recorded.split_off(count.min(self.recorded.len()));
         self.at = 0;
     }
 }

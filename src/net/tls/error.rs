@@ -4,6 +4,7 @@ use crate::{
     Refusal,
     openssl::{ContextError, forget_errors},
 };
+use gatehouse_wire::tls::HelloError;
 use std::io;
 
 /// Why a handshake did not come to its end.
@@ -19,6 +20,8 @@ pub(crate) enum HandshakeError {
     Protocol(rustls::Error),
     #[error("the peer does not speak TLS as we do: {0}")]
     Constrained(openssl::ssl::Error),
+    #[error("the peer does not speak TLS: {0}")]
+    Hello(HelloError),
     #[error("nothing can be presented to this peer: {0}")]
     Context(#[from] ContextError),
     #[error("the connection was lost: {0}")]
@@ -30,7 +33,7 @@ impl HandshakeError {
         match self {
             Self::Timeout => "timeout",
             Self::Certificate(_) | Self::Refused(_) => "certificate",
-            Self::Protocol(_) | Self::Constrained(_) => "protocol",
+            Self::Protocol(_) | Self::Constrained(_) | Self::Hello(_) => "protocol",
             Self::Context(_) => "presented",
             Self::Io(_) => "io",
         }

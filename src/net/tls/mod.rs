@@ -20,10 +20,12 @@ use crate::{
     socket::Socket,
 };
 use gatehouse_base::Clock;
+use gatehouse_wire::tls::{ClientHello, HelloError};
 use modern::Modern;
 use rustls::server::Acceptor;
-use std::{fmt, net::SocketAddr, sync::Arc};
-use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
+use tokio::io::AsyncReadExt;
+use tokio_rustls::LazyConfigAcceptor;
 
 /// Which of the two served a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,20 +113,15 @@ impl Tls {
         gate: &Gate,
         listener: &Arc<str>,
     ) -> Result<(Stream, Peer), HandshakeError> {
-        if self.constrained.is_some() {
-            socket.record();
-        }
-        // A peer that sends nothing waits here and takes nobody's turn.
-        let mut hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-        let _turn = gate.handshake().await;
+        // A peer that sends nothing waits for its hello, and takes nobody's turn.
         let served = match &self.constrained {
-            Some(contexts) if self.engine_for(&hello) == Engine::OpenSsl => {
-                let StartHandshake { mut io, .. } = hello;
-                io.continue_after(0);
-                constrained::accept(contexts, io, address).await
+            Some(contexts) if self.engine_for(&look(&mut socket).await?) == Engine::OpenSsl => {
+                let _turn = gate.handshake().await;
+                constrained::accept(contexts, socket, address).await
             }
             _ => {
-                hello.io.go_on();
+                let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+                let _turn = gate.handshake().await;
                 self.modern.accept(hello, address).await
             }
         };
@@ -135,7 +132,24 @@ impl Tls {
         served
     }
 
-    fn engine_for(&self, hello: &StartHandshake<Socket>) -> Engine {
-        self.only.unwrap_or_else(|| if self.modern.serves(&hello.client_hello()) { Engine::Rustls } else { Engine::OpenSsl })
+    fn engine_for(&self, hello: &ClientHello) -> Engine {
+        self.only.unwrap_or_else(|| if self.modern.serves(hello) { Engine::Rustls } else { Engine::OpenSsl })
+    }
+}
+
+/// Reads a hello, and leaves it there to be read again. The reader bounds its length, and the caller the time.
+async fn look(socket: &mut Socket) -> Result<ClientHello, HandshakeError> {
+    socket.record();
+    let mut buffer = [0; 2048];
+    loop {
+        match ClientHello::from_stream(socket.recorded()) {
+            Ok(hello) => {
+                socket.continue_after(0);
+                return Ok(hello);
+            }
+            Err(HelloError::Incomplete) if socket.read(&mut buffer).await? > 0 => {}
+            Err(HelloError::Incomplete) => return Err(HandshakeError::Io(io::ErrorKind::UnexpectedEof.into())),
+            Err(error) => return Err(HandshakeError::Hello(error)),
+        }
     }
 }

@@ -6,11 +6,13 @@ use crate::{
     clients::{Clients, Verifier},
     socket::Socket,
 };
+use gatehouse_wire::tls::ClientHello as Hello;
 use rustls::{
-    CipherSuite, ConfigBuilder, ServerConfig, SupportedCipherSuite, WantsVerifier,
+    ConfigBuilder, ServerConfig, SignatureScheme, SupportedCipherSuite, WantsVerifier,
     crypto::{CryptoProvider, ring},
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WantsServerCert, danger::ClientCertVerifier},
     sign::CertifiedKey,
+    version::{TLS12, TLS13},
 };
 use std::{net::SocketAddr, sync::Arc};
 use tokio_rustls::StartHandshake;
@@ -55,16 +57,19 @@ impl Modern {
     }
 
     /// Whether a handshake with this peer can succeed here: it must offer a suite, a group and a signature that we have.
-    pub(super) fn serves(&self, hello: &ClientHello<'_>) -> bool {
+    pub(super) fn serves(&self, hello: &Hello) -> bool {
         let Some(key) = self.resolver.0.current().map(|credentials| credentials.certified()) else { return true };
-        // Only who speaks TLS 1.3 offers its suites, and then no other is used.
-        let speaks_13 = hello.cipher_suites().iter().any(is_13);
-        let suites = self.provider.cipher_suites.iter().filter(|suite| is_13(&suite.suite()) == speaks_13);
-        let mut offered = suites.filter(|suite| hello.cipher_suites().contains(&suite.suite()));
-        let groups = hello.named_groups().unwrap_or_default();
-        let has_group = self.provider.kx_groups.iter().any(|group| groups.contains(&group.name()));
-        let signs = |suite: &SupportedCipherSuite| suite.usable_for_signature_algorithm(key.key.algorithm());
-        has_group && offered.any(signs) && key.key.choose_scheme(hello.signature_schemes()).is_some()
+        // Who offers TLS 1.3 gets it, and then no suite of TLS 1.2 is used.
+        let Some(version) = [&TLS13, &TLS12].into_iter().find(|version| hello.offers_version(version.version.into())) else { return false };
+        let is_offered = |suite: &&SupportedCipherSuite| {
+            suite.version() == version
+                && hello.cipher_suites.contains(&suite.suite().into())
+                && suite.usable_for_signature_algorithm(key.key.algorithm())
+        };
+        let has_suite = self.provider.cipher_suites.iter().any(|suite| is_offered(&suite));
+        let has_group = self.provider.kx_groups.iter().any(|group| hello.groups.contains(&group.name().into()));
+        let schemes: Vec<_> = hello.signature_algorithms.iter().map(|scheme| SignatureScheme::from(*scheme)).collect();
+        has_suite && has_group && key.key.choose_scheme(&schemes).is_some()
     }
 
     pub(super) async fn accept(&self, hello: StartHandshake<Socket>, address: SocketAddr) -> Result<(Stream, Peer), HandshakeError> {
@@ -102,11 +107,6 @@ impl Modern {
         config.send_tls13_tickets = 0;
         config
     }
-}
-
-/// RFC 8446 §B.4: its suites are those whose number begins with 0x13.
-fn is_13(suite: &CipherSuite) -> bool {
-    u16::from(*suite) >> 8 == 0x13
 }
 
 #[derive(Debug)]
