@@ -190,10 +190,14 @@ impl fmt::Debug for ServerContexts {
     }
 }
 
+/// `SSL_OP_NO_RX_CERTIFICATE_COMPRESSION` of OpenSSL 3.2 and later: chains come as they are, or they would not be seen.
+const NO_COMPRESSED_CHAINS: u64 = 1 << 33;
+
 /// What servers and clients have in common.
 pub(super) fn common(builder: &mut SslContextBuilder, oldest: SslVersion) -> Result<(), ErrorStack> {
     builder.set_min_proto_version(Some(oldest))?;
     builder.set_options(SslOptions::NO_RENEGOTIATION | SslOptions::NO_COMPRESSION | SslOptions::NO_TICKET);
+    builder.set_options(SslOptions::from_bits_retain(NO_COMPRESSED_CHAINS));
     builder.set_mode(SslMode::RELEASE_BUFFERS | SslMode::ACCEPT_MOVING_WRITE_BUFFER | SslMode::ENABLE_PARTIAL_WRITE);
     // A resumed session is judged by nobody: over TLS there is none, and DTLS has rules of its own for it.
     builder.set_num_tickets(0)?;

@@ -17,13 +17,12 @@ use openssl::{
     ex_data::Index,
     pkey::{PKey, Private},
     ssl::{Ssl, SslCipherRef, SslContextBuilder, SslRef, SslSession, SslStream},
-    x509::X509Ref,
 };
 use openssl_sys::{
     EVP_PKEY, EVP_PKEY_CTX_free, EVP_PKEY_CTX_new_from_name, EVP_PKEY_fromdata, EVP_PKEY_fromdata_init, OSSL_LIB_CTX, OSSL_LIB_CTX_new,
     OSSL_PARAM, OSSL_PARAM_construct_end, OSSL_PARAM_construct_octet_string, OSSL_PARAM_get_octet_string_ptr,
     OSSL_PARAM_get_utf8_string_ptr, OSSL_PARAM_locate, OSSL_PARAM_locate_const, OSSL_PROVIDER, OSSL_PROVIDER_load, SSL, SSL_CIPHER,
-    SSL_CTX, SSL_ctrl, X509, X509_STORE_CTX, X509_STORE_CTX_get_ex_data, X509_STORE_CTX_set_error, stack_st_X509,
+    SSL_CTX, SSL_ctrl, X509_STORE_CTX, X509_STORE_CTX_get_ex_data, X509_STORE_CTX_set_error,
 };
 use std::{
     ffi::{CStr, c_char, c_int, c_long, c_uchar, c_uint, c_void},
@@ -35,9 +34,7 @@ use std::{
 
 unsafe extern "C" {
     fn SSL_CTX_set_cert_verify_callback(context: *mut SSL_CTX, callback: Option<VerifyCallback>, argument: *mut c_void);
-    fn X509_STORE_CTX_get0_untrusted(store: *const X509_STORE_CTX) -> *mut stack_st_X509;
-    fn OPENSSL_sk_num(stack: *const c_void) -> c_int;
-    fn OPENSSL_sk_value(stack: *const c_void, at: c_int) -> *mut c_void;
+    fn SSL_CTX_set_msg_callback(context: *mut SSL_CTX, callback: Option<MessageCallback>);
     fn SSL_CTX_ctrl(context: *mut SSL_CTX, command: c_int, number: c_long, pointer: *mut c_void) -> c_long;
     fn OSSL_PROVIDER_add_builtin(library: *mut OSSL_LIB_CTX, name: *const c_char, init: ProviderInit) -> c_int;
     fn OSSL_PARAM_construct_utf8_string(key: *const c_char, buffer: *mut c_char, size: usize) -> OSSL_PARAM;
@@ -223,61 +220,73 @@ pub(crate) fn offer_session(connection: &mut SslRef, session: &[u8]) {
 
 // ---- Judging what a peer presented ----
 
-/// Judges the chain that the peer of a connection presented, its own certificate first.
+/// Sees every handshake message that comes, its header first, before OpenSSL reads it.
+pub(crate) type See = fn(&SslRef, &[u8]);
+
+/// Judges the chain that the peer of a connection presented.
 ///
 /// # Errors
 /// The reason, as one of OpenSSL's `X509_V_ERR_` numbers, from which OpenSSL makes the alert.
-pub(crate) type Judge = fn(&SslRef, &[Vec<u8>]) -> Result<(), c_int>;
+pub(crate) type Judge = fn(&SslRef) -> Result<(), c_int>;
 
 type VerifyCallback = unsafe extern "C" fn(*mut X509_STORE_CTX, *mut c_void) -> c_int;
+type MessageCallback = unsafe extern "C" fn(c_int, c_int, c_int, *const c_void, usize, *mut SSL, *mut c_void);
 
 /// `X509_V_ERR_UNSPECIFIED`.
 const UNSPECIFIED: c_int = 1;
 
-/// Has every chain judged by this function. OpenSSL's own store is not asked at all.
-pub(crate) fn set_judge(builder: &mut SslContextBuilder, judge: Judge) {
-    // SAFETY: the pointer is that of a live context. The argument is a function, which lives for ever.
-    unsafe { SSL_CTX_set_cert_verify_callback(builder.as_ptr(), Some(verify), judge as *mut c_void) }
+/// `SSL_CTRL_SET_MSG_CALLBACK_ARG`.
+const SET_MESSAGE_ARGUMENT: c_int = 16;
+
+/// `SSL3_RT_HANDSHAKE`.
+const HANDSHAKE: c_int = 22;
+
+/// Has every chain judged by this function, which gets to see what was presented byte by byte through the other one. OpenSSL's own
+/// store is not asked at all, nor what OpenSSL makes of the certificates.
+pub(crate) fn set_judge(builder: &mut SslContextBuilder, see: See, judge: Judge) {
+    // SAFETY: the pointer is that of a live context. The arguments are functions, which live for ever.
+    unsafe {
+        SSL_CTX_set_msg_callback(builder.as_ptr(), Some(message));
+        SSL_CTX_ctrl(builder.as_ptr(), SET_MESSAGE_ARGUMENT, 0, see as *mut c_void);
+        SSL_CTX_set_cert_verify_callback(builder.as_ptr(), Some(verify), judge as *mut c_void);
+    }
+}
+
+unsafe extern "C" fn message(
+    is_ours: c_int,
+    _version: c_int,
+    kind: c_int,
+    bytes: *const c_void,
+    length: usize,
+    ssl: *mut SSL,
+    see: *mut c_void,
+) {
+    if is_ours != 0 || kind != HANDSHAKE || bytes.is_null() || ssl.is_null() {
+        return;
+    }
+    // SAFETY: OpenSSL hands over a live connection, that many bytes, and the argument that `set_judge` has given it.
+    let (see, ssl, bytes) = unsafe {
+        (std::mem::transmute::<*mut c_void, See>(see), SslRef::from_ptr(ssl), std::slice::from_raw_parts(bytes.cast::<u8>(), length))
+    };
+    // What was not seen is not judged good.
+    let _ = catch_unwind(AssertUnwindSafe(|| see(ssl, bytes)));
 }
 
 unsafe extern "C" fn verify(store: *mut X509_STORE_CTX, judge: *mut c_void) -> c_int {
     // SAFETY: OpenSSL hands over a live store context and the argument that `set_judge` has given it.
-    let (judge, ssl, presented) = unsafe {
+    let (judge, ssl) = unsafe {
         let ssl: *mut SSL = X509_STORE_CTX_get_ex_data(store, openssl_sys::SSL_get_ex_data_X509_STORE_CTX_idx()).cast();
         if ssl.is_null() {
             X509_STORE_CTX_set_error(store, UNSPECIFIED);
             return 0;
         }
-        (std::mem::transmute::<*mut c_void, Judge>(judge), SslRef::from_ptr(ssl), presented(store))
+        (std::mem::transmute::<*mut c_void, Judge>(judge), SslRef::from_ptr(ssl))
     };
-    let judged = match presented {
-        Some(presented) => catch_unwind(AssertUnwindSafe(|| judge(ssl, &presented))).unwrap_or(Err(UNSPECIFIED)),
-        None => Err(UNSPECIFIED),
-    };
+    let judged = catch_unwind(AssertUnwindSafe(|| judge(ssl))).unwrap_or(Err(UNSPECIFIED));
     forget_errors();
     // SAFETY: as above.
     unsafe { X509_STORE_CTX_set_error(store, judged.err().unwrap_or(0)) };
     c_int::from(judged.is_ok())
-}
-
-/// The chain in DER. OpenSSL keeps the encoding of what is signed in each certificate.
-///
-/// # Safety
-/// The pointer is that of a live store context.
-unsafe fn presented(store: *mut X509_STORE_CTX) -> Option<Vec<Vec<u8>>> {
-    // SAFETY: in a handshake the untrusted certificates are all that were presented, the peer's own first; the stack and the
-    // certificates in it live as long as the store context.
-    unsafe {
-        let stack: *const c_void = X509_STORE_CTX_get0_untrusted(store).cast();
-        if stack.is_null() {
-            return None;
-        }
-        let certificates = (0..OPENSSL_sk_num(stack)).map(|at| {
-            let certificate: *mut X509 = OPENSSL_sk_value(stack, at).cast();
-            if certificate.is_null() { None } else { X509Ref::from_ptr(certificate).to_der().ok() }
-        });
-        certificates.collect()
-    }
 }
 
 // ---- Keys that sign through a function ----

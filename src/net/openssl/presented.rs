@@ -9,11 +9,12 @@ use gatehouse_pki::{Blame, Rule, VerifiedChain};
 use openssl::{
     error::ErrorStack,
     ex_data::Index,
-    ssl::{Ssl, SslContextBuilder, SslRef},
+    ssl::{Ssl, SslContextBuilder, SslRef, SslVersion},
 };
 use std::{
     ffi::c_int,
-    sync::{Arc, OnceLock},
+    mem,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 /// Judges a presented chain, the peer's own certificate first. A peer whose certificate is known by itself has no chain.
@@ -21,6 +22,8 @@ pub(crate) type PeerJudge = dyn Fn(&[&[u8]]) -> Result<Option<VerifiedChain>, Re
 
 struct Presented {
     judge: Box<PeerJudge>,
+    /// The message with the chain, from when it comes until it is judged.
+    message: Mutex<Vec<u8>>,
     /// One handshake presents one chain. Renegotiation, which would present another, is off.
     found: OnceLock<Result<Option<Arc<VerifiedChain>>, Refusal>>,
     /// That of the session which is resumed, found good anew.
@@ -29,12 +32,12 @@ struct Presented {
 
 /// Has OpenSSL ask the judge that [`attach`] gives each connection.
 pub(super) fn judge_here(builder: &mut SslContextBuilder) {
-    ffi::set_judge(builder, judge);
+    ffi::set_judge(builder, see, judge);
 }
 
 /// Gives a new connection its judge.
 pub(super) fn attach(ssl: &mut SslRef, judge: Box<PeerJudge>) -> Result<(), ErrorStack> {
-    ssl.set_ex_data(index()?, Presented { judge, found: OnceLock::new(), again: OnceLock::new() });
+    ssl.set_ex_data(index()?, Presented { judge, message: Mutex::default(), found: OnceLock::new(), again: OnceLock::new() });
     Ok(())
 }
 
@@ -78,13 +81,59 @@ fn index() -> Result<Index<Ssl, Presented>, ErrorStack> {
     Ok(*INDEX.get_or_init(|| made))
 }
 
-fn judge(ssl: &SslRef, presented: &[Vec<u8>]) -> Result<(), c_int> {
+/// The type of the message with the chain (RFC 5246 §7.4, RFC 8446 §4).
+const CERTIFICATE: u8 = 11;
+
+fn see(ssl: &SslRef, message: &[u8]) {
+    if message.first() == Some(&CERTIFICATE)
+        && let Some(attached) = index().ok().and_then(|index| ssl.ex_data(index))
+    {
+        *attached.message.lock().unwrap_or_else(PoisonError::into_inner) = message.to_vec();
+    }
+}
+
+fn judge(ssl: &SslRef) -> Result<(), c_int> {
     let attached = index().ok().and_then(|index| ssl.ex_data(index)).ok_or(REJECTED)?;
-    let presented: Vec<&[u8]> = presented.iter().map(Vec::as_slice).collect();
+    let message = mem::take(&mut *attached.message.lock().unwrap_or_else(PoisonError::into_inner));
+    // OpenSSL reads other encodings than DER and would write them anew as DER: what counts is what was presented.
+    let presented = certificates(&message, ssl.version2()).ok_or(REJECTED)?;
     let verdict = (attached.judge)(&presented).map(|chain| chain.map(Arc::new));
     let answer = verdict.as_ref().map(|_| ()).map_err(reason);
     attached.found.set(verdict).map_err(|_| REJECTED)?;
     answer
+}
+
+/// The certificates of the message, whose header DTLS has eight more bytes in.
+fn certificates(message: &[u8], version: Option<SslVersion>) -> Option<Vec<&[u8]>> {
+    let is_13 = version == Some(SslVersion::TLS1_3);
+    let mut rest = message.get(if version == Some(SslVersion::DTLS1_2) { 12 } else { 4 }..)?;
+    if is_13 {
+        let context = number(&mut rest, 1)?;
+        rest = rest.get(context..)?;
+    }
+    let length = number(&mut rest, 3)?;
+    if length != rest.len() {
+        return None;
+    }
+    let mut certificates = Vec::new();
+    while !rest.is_empty() {
+        let length = number(&mut rest, 3)?;
+        let (certificate, after) = rest.split_at_checked(length)?;
+        certificates.push(certificate);
+        rest = after;
+        if is_13 {
+            // RFC 8446 §4.4.2: what is said about the certificate.
+            let extensions = number(&mut rest, 2)?;
+            rest = rest.get(extensions..)?;
+        }
+    }
+    Some(certificates)
+}
+
+fn number(rest: &mut &[u8], width: usize) -> Option<usize> {
+    let (bytes, after) = rest.split_at_checked(width)?;
+    *rest = after;
+    Some(bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
 }
 
 /// `X509_V_ERR_CERT_REJECTED`, of which OpenSSL makes the alert `bad_certificate`.

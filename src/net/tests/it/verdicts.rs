@@ -171,3 +171,19 @@ async fn whoever_does_not_have_the_leafs_key_is_not_let_in_with_its_chain() {
         assert_eq!(ask(&bundle, &Question::CLIENT, thief, engine, version).await, (Some(Ok(())), false));
     }
 }
+
+#[tokio::test]
+async fn no_engine_reads_another_encoding_than_der() {
+    let bundle = kept("good/p256");
+    let mut other = bundle.clone();
+    let leaf = &mut other.presented[0];
+    // The same length in one byte more than it needs: OpenSSL reads that, and DER forbids it.
+    assert_eq!(leaf[..2], [0x30, 0x82]);
+    leaf.splice(1..2, [0x83, 0]);
+    for (engine, version) in ENGINES.into_iter().flat_map(|engine| [(engine, 0), (engine, 1)]) {
+        let client = |bundle: &Bundle| Presents::new(&bundle.presented, key_of("good/p256"));
+        assert_eq!(ask(&bundle, &Question::CLIENT, client(&bundle), engine, version).await, (Some(Ok(())), true));
+        let (said, is_in) = ask(&bundle, &Question::CLIENT, client(&other), engine, version).await;
+        assert_eq!((said, is_in), (Some(Err(Rule::Encoding)), false), "{engine} {version}");
+    }
+}
