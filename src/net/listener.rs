@@ -1,8 +1,8 @@
 //! The one accept loop.
 
 use crate::{
-    CertificateSource, Gate, Network, Peer, Shutdown, Stream, Tls, metrics, places::Admission, proxy::read_header, socket::Socket,
-    tls::HandshakeError,
+    CertificateSource, Gate, Network, Peer, Shutdown, Stream, Tls, live::serve_while_good, metrics, places::Admission, proxy::read_header,
+    socket::Socket, tls::HandshakeError,
 };
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -10,7 +10,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout_at},
 };
-use tracing::{Instrument, Span, debug, debug_span, error, field::Empty, info, warn};
+use tracing::{Instrument, Span, debug, debug_span, error, field::Empty, warn};
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: u32 = 1024;
@@ -235,23 +235,10 @@ impl<S: Service> Door<S> {
                 }
             },
         };
-        self.serve(stream, peer).await;
-    }
-
-    /// Serves the connection until it ends, or until what let its client in is no longer good.
-    async fn serve(&self, stream: Stream, peer: Peer) {
         let live = self.tls.as_ref().and_then(|tls| tls.live());
-        let alive = live.zip(peer.chain()).map(|(live, chain)| live.enter(Arc::clone(chain)));
+        let chain = peer.chain().cloned();
         let served = Arc::clone(&self.service).serve(Connection { stream, peer, shutdown: self.shutdown.clone() });
-        let Some(alive) = alive else { return served.await };
-        tokio::select! {
-            () = served => {}
-            rejection = alive.ended() => {
-                let rule = rejection.rule().code();
-                ::metrics::counter!(metrics::ENDED, "listener" => Arc::clone(&self.name), "rule" => rule).increment(1);
-                info!(listener = &*self.name, %rejection, "a connection was ended: its client's chain is no longer good");
-            }
-        }
+        serve_while_good(live, &self.name, chain, served).await;
     }
 
     fn refused(&self, reason: &'static str, refused: &dyn fmt::Display) {

@@ -5,10 +5,10 @@
 //! has learnt something (a revocation list, another anchor, a suspension), all are judged again, which takes no signatures. That one
 //! certificate replaced another ends nothing.
 //!
-//! The accept loop runs one [`Live`] for each listener, and DTLS does the same: whoever lets a peer in calls [`Live::enter`], and
-//! drops the connection when [`Alive::ended`] returns or [`Alive::verdict`] has something to say.
+//! The accept loop runs one [`Live`] for each listener, and so does the listener of DTLS; both serve each connection by
+//! [`serve_while_good`].
 
-use crate::clients::Clients;
+use crate::{clients::Clients, metrics};
 use gatehouse_pki::{Rejection, VerifiedChain};
 use gatehouse_types::UnixTime;
 use std::{
@@ -23,6 +23,7 @@ use tokio::{
     sync::{Notify, watch},
     time::MissedTickBehavior,
 };
+use tracing::info;
 
 /// How often the clock is looked at. A connection outlives its chain by less than a second.
 const LOOK: Duration = Duration::from_millis(500);
@@ -47,7 +48,7 @@ struct Entry {
 
 /// A live connection's entry, which is gone when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Alive {
+struct Alive {
     live: Arc<Live>,
     place: Place,
     entry: Arc<Entry>,
@@ -59,7 +60,7 @@ impl Live {
     }
 
     /// Enters a connection. It is judged once more when it is in, so that what the judge learns meanwhile is not missed.
-    pub(crate) fn enter(self: &Arc<Self>, chain: Arc<VerifiedChain>) -> Alive {
+    fn enter(self: &Arc<Self>, chain: Arc<VerifiedChain>) -> Alive {
         let place = (chain.valid_until(), self.next.fetch_add(1, Ordering::Relaxed));
         let entry = Arc::new(Entry { chain, verdict: OnceLock::new(), ended: Notify::new() });
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(place, Arc::clone(&entry));
@@ -105,7 +106,25 @@ async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
         return;
     }
     *changes = None;
-    std::future::pending().await
+    std::future::pending::<()>().await;
+}
+
+/// Serves a connection until it ends, or until what let its client in is no longer good; dropping it closes it then.
+pub(crate) async fn serve_while_good(
+    live: Option<&Arc<Live>>,
+    listener: &Arc<str>,
+    chain: Option<Arc<VerifiedChain>>,
+    served: impl Future<Output = ()>,
+) {
+    let Some(alive) = live.zip(chain).map(|(live, chain)| live.enter(chain)) else { return served.await };
+    tokio::select! {
+        () = served => {}
+        rejection = alive.ended() => {
+            let rule = rejection.rule().code();
+            ::metrics::counter!(metrics::ENDED, "listener" => Arc::clone(listener), "rule" => rule).increment(1);
+            info!(listener = &**listener, %rejection, "a connection was ended: its client's chain is no longer good");
+        }
+    }
 }
 
 impl Entry {
@@ -122,18 +141,13 @@ impl Entry {
 
 impl Alive {
     /// Returns when the connection has to end, with the rule that its chain now breaks.
-    pub(crate) async fn ended(&self) -> &Rejection {
+    async fn ended(&self) -> &Rejection {
         loop {
-            if let Some(rejection) = self.verdict() {
+            if let Some(rejection) = self.entry.verdict.get() {
                 return rejection;
             }
             self.entry.ended.notified().await;
         }
-    }
-
-    /// The rule that the chain now breaks, if the connection has to end.
-    pub(crate) fn verdict(&self) -> Option<&Rejection> {
-        self.entry.verdict.get()
     }
 }
 

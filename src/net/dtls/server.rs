@@ -9,6 +9,7 @@ use super::{
 use crate::{
     CertificateSource, ClientJudge, DatagramGate,
     clients::Clients,
+    live::Live,
     openssl::{ContextError, ServerContexts, Transport, ffi, found, judge_again},
     udp::{
         engine::{Class, Engine, Meeting},
@@ -34,6 +35,8 @@ use std::{
 /// key agreement of their own and authenticate what they encrypt.
 pub struct Dtls {
     contexts: Arc<ServerContexts>,
+    /// The peers that were let in.
+    live: Arc<Live>,
     mtu: u32,
     retransmit_after: Duration,
 }
@@ -54,15 +57,21 @@ impl Dtls {
         let cookies = Arc::new(Cookies::new(random, Instant::now()));
         let meter = Meter::new(listener.into());
         let sessions = Arc::new(Sessions::new(config.sessions, config.session_lifetime, Arc::clone(&clock), meter));
-        let contexts = ServerContexts::new(Transport::Datagrams, listener, source, Some(Clients { judge, clock }), alpn)
+        let clients = Clients { judge, clock };
+        let live = Live::new(clients.clone());
+        let contexts = ServerContexts::new(Transport::Datagrams, listener, source, Some(clients), alpn)
             .adjusted(move |builder| adjust(builder, &cookies, &sessions));
         // The configuration allows no more than 9000.
         let mtu = u32::try_from(config.mtu).unwrap_or(1200);
-        Self { contexts: Arc::new(contexts), mtu, retransmit_after: config.retransmit_after }
+        Self { contexts: Arc::new(contexts), live, mtu, retransmit_after: config.retransmit_after }
     }
 
     pub(crate) fn source(&self) -> Arc<dyn CertificateSource> {
         self.contexts.source()
+    }
+
+    pub(crate) fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live)
     }
 
     /// An engine for one socket.

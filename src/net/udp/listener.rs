@@ -9,7 +9,10 @@ use super::{
     meter::{Dropped, Meter},
     plain::PlainEngine,
 };
-use crate::{BindError, CertificateSource, Dtls, Peer, Shutdown, dtls};
+use crate::{
+    BindError, CertificateSource, Dtls, Peer, Shutdown, dtls,
+    live::{Live, serve_while_good},
+};
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
@@ -78,8 +81,16 @@ impl DatagramListener {
     pub async fn run<S: DatagramService>(mut self, service: Arc<S>, shutdown: Shutdown) {
         let mtu = self.gate.config.mtu;
         match self.dtls.take() {
-            Some(dtls) => self.run_engine(|| dtls.engine(), mtu.saturating_sub(dtls::OVERHEAD), true, service, shutdown).await,
-            None => self.run_engine(|| PlainEngine::new(mtu), mtu, false, service, shutdown).await,
+            Some(dtls) => {
+                let live = dtls.live();
+                let running = self.run_engine(|| dtls.engine(), mtu.saturating_sub(dtls::OVERHEAD), Some(&live), service, shutdown);
+                // Ends with the last peer.
+                tokio::select! {
+                    () = running => {}
+                    () = live.run() => {}
+                }
+            }
+            None => self.run_engine(|| PlainEngine::new(mtu), mtu, None, service, shutdown).await,
         }
     }
 
@@ -88,7 +99,7 @@ impl DatagramListener {
         self,
         engine: impl Fn() -> E,
         largest: usize,
-        encrypted: bool,
+        live: Option<&Arc<Live>>,
         service: Arc<S>,
         shutdown: Shutdown,
     ) {
@@ -103,7 +114,7 @@ impl DatagramListener {
                 meter: meter.clone(),
                 gate: Arc::clone(&self.gate),
                 largest,
-                encrypted,
+                live: live.cloned(),
                 service: Arc::clone(&service),
                 shutdown: shutdown.clone(),
                 orders,
@@ -147,7 +158,8 @@ struct SocketTask<E: Engine, S> {
     meter: Meter,
     gate: Arc<DatagramGate>,
     largest: usize,
-    encrypted: bool,
+    /// Where peers present chains, and with that encrypt.
+    live: Option<Arc<Live>>,
     service: Arc<S>,
     shutdown: Shutdown,
     orders: mpsc::Sender<Order>,
@@ -232,7 +244,7 @@ impl<E: Engine, S: DatagramService> SocketTask<E, S> {
                     // A dual-stack socket shows IPv4 peers as mapped addresses; nobody behind here wants to know.
                     let address = SocketAddr::new(from.ip().to_canonical(), from.port());
                     let peer = Peer::unproven(address).proven(chain);
-                    self.serve(id, if self.encrypted { peer.served_by(crate::Engine::OpenSsl) } else { peer });
+                    self.serve(id, if self.live.is_some() { peer.served_by(crate::Engine::OpenSsl) } else { peer });
                 }
                 PeerEvent::Data { id, record } => {
                     let full = self.served.get(&id).is_some_and(|served| served.records.try_send(record).is_err());
@@ -258,13 +270,14 @@ impl<E: Engine, S: DatagramService> SocketTask<E, S> {
         let (records, receiver) = mpsc::channel(self.gate.config.queue);
         let closed = Arc::new(OnceLock::new());
         self.served.insert(id, Served { records, closed: Arc::clone(&closed) });
-        let sender = DatagramSender { id, orders: self.orders.clone(), closed, largest: self.largest, encrypted: self.encrypted };
+        let sender = DatagramSender { id, orders: self.orders.clone(), closed, largest: self.largest, encrypted: self.live.is_some() };
         let span = debug_span!("peer", listener = &*self.name, peer = %peer.address());
+        let (live, name, chain) = (self.live.clone(), Arc::clone(&self.name), peer.chain().cloned());
         let connection = DatagramConnection { peer, shutdown: self.shutdown.clone(), records: receiver, sender };
         let (service, shutdown) = (Arc::clone(&self.service), self.shutdown.clone());
         let whole = async move {
             tokio::select! {
-                () = service.serve(connection) => {}
+                () = serve_while_good(live.as_ref(), &name, chain, service.serve(connection)) => {}
                 () = shutdown.stopped() => {}
             }
         };

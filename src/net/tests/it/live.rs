@@ -2,15 +2,25 @@
 
 use crate::{
     devices::{client_with, welcomed},
-    support::{Port, configure, kept},
+    support::{Judge, Port, Presenting, configure, credentials, file, kept, key_of, policy},
 };
+use bytes::Bytes;
+use gatehouse_base::{SimulatedClock, SystemRandom};
 use gatehouse_certs::chain::{Bundle, Question};
-use gatehouse_net::Engine;
+use gatehouse_net::{
+    ClientJudge, ClientOptions, Config, Credentials, DatagramConnection, DatagramGate, DatagramListener, DatagramService, Dtls,
+    DtlsConnector, Engine, FileClients, FromFiles, ServerTrust, Shutdown,
+};
+use gatehouse_pki::{Fingerprint, Rule};
+use gatehouse_types::{Secret, UnixTime};
 use openssl::ssl::SslStream;
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpStream,
+    sync::Arc,
 };
+use tokio::sync::mpsc::unbounded_channel;
 
 type Client = SslStream<TcpStream>;
 
@@ -79,4 +89,61 @@ async fn who_loses_the_anchor_is_ended_and_a_change_that_concerns_nobody_ends_no
         assert!(ends(&mut other));
         assert!(lives(&mut client));
     }
+}
+
+/// Says back what it hears.
+struct Echo;
+
+impl DatagramService for Echo {
+    async fn serve(self: Arc<Self>, mut connection: DatagramConnection) {
+        while let Some(record) = connection.receive().await {
+            if connection.sender().send(record).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_peer_over_dtls_ends_with_its_chain_as_well() {
+    let bundle = kept("good/p256-long");
+    let judge = Judge::new(configure(&bundle, &Question::CLIENT).expect("good anchors"), policy(&Question::CLIENT), unbounded_channel().0);
+    let judge = Arc::new(judge);
+    let clock = Arc::new(SimulatedClock::new(UnixTime::from(Question::CLIENT.at)));
+    let gate = DatagramGate::new(&Config::default());
+    let dtls = Dtls::new("dtls", &gate, Presenting::new(credentials()), &[b"coap"], judge.clone(), clock, &SystemRandom);
+    let listener = DatagramListener::bind("dtls", ([127, 0, 0, 1], 0).into(), gate, Some(dtls)).expect("bound");
+    let (address, shutdown) = (listener.address(), Shutdown::new());
+    let running = tokio::spawn(listener.run(Arc::new(Echo), shutdown.clone()));
+    let chain = fs::read(file("good/p256-long", "chain.pem")).expect("kept");
+    let device = Credentials::from_pem(&chain, &Secret::new(key_of("good/p256-long").expect("kept"))).expect("credentials");
+    let trust = ServerTrust::fingerprint(Fingerprint::of(credentials().chain().next().expect("its own")));
+    let connector = DtlsConnector::new(ClientOptions { trust, credentials: Some(&device), shared: None, alpn: &[] }).expect("usable");
+    let mut client = connector.connect(address, None).await.expect("let in");
+    client.send(&Bytes::from_static(b"alive")).await.expect("sent");
+    assert_eq!(client.receive().await.expect("answered"), Some(Bytes::from_static(b"alive")));
+    judge.believe(configure(&kept("good/p384-long"), &Question::CLIENT).expect("good anchors"));
+    assert_eq!(client.receive().await.expect("a good-bye"), None);
+    shutdown.stop();
+    running.await.expect("ended");
+}
+
+#[test]
+fn files_that_change_are_a_change_to_those_inside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let anchors = folder.path().join("anchors.pem");
+    let put = |chain: &str| fs::copy(file(chain, "anchors.pem"), &anchors).expect("written");
+    put("good/p256-long");
+    let clients = FileClients::open(&anchors, &[]).expect("good anchors");
+    let changes = clients.changes().expect("files change");
+    let now = UnixTime::from(Question::CLIENT.at);
+    let presented = kept("good/p256-long").presented;
+    let presented: Vec<&[u8]> = presented.iter().map(Vec::as_slice).collect();
+    let chain = clients.judge(&presented, now).expect("good");
+    assert_eq!(clients.judge(&presented, now).expect("good").signature_checks(), 1, "its intermediates are known by now");
+    assert!(clients.still_good(&chain, now).is_ok() && !changes.has_changed().expect("open"));
+    put("good/p384-long");
+    clients.reload().expect("good anchors");
+    assert!(changes.has_changed().expect("open"));
+    assert_eq!(clients.still_good(&chain, now).expect_err("another anchor").rule(), Rule::UnknownIssuer);
 }
