@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SECONDS ?= 600
-.PHONY: help serve test lint bench faults kills fuzz
+.PHONY: help serve test lint bench faults kills hostile fuzz
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ faults: ## what the store survives, in full: power loss, kill -9, full and faili
 kills: ## a factory batch and the authority, killed at a thousand moments each; the batch without power at as many
 	@packaging/need test
 	GATEHOUSE_KILLS=1000 GATEHOUSE_CUTS=1000 cargo test --locked --test it -- --nocapture factory_kill factory_power what_was_answered
+
+hostile: ## a device port under fire for minutes: a million invented hellos, handshakes broken in every way, noise
+	@packaging/need test
+	cargo test --release --locked -p gatehouse-net --test hostile -- --full
 
 # Fuzzing wants flags that only a nightly compiler takes, or one that is told not to mind.
 fuzz: ## ten minutes for each decoder (SECONDS=600)
