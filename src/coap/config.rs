@@ -1,6 +1,6 @@
 //! The section `[coap]`: how much a peer may hold and how long things may take.
 
-use gatehouse_base::config::{Configure, Section, Size};
+use gatehouse_base::config::{Choice, Configure, Section, Size};
 use gatehouse_wire::coap::{
     BlockSize, OptionNumber,
     endpoint::{self, KeepAlive, Limits, Reliability, TcpStyle},
@@ -116,6 +116,10 @@ pub enum Framing {
     /// For OCF devices that cannot be changed: no options in the first message, no blocks, and nothing shorter or longer
     /// than what they survive.
     Devices,
+}
+
+impl Choice for Framing {
+    const ALL: &'static [(&'static str, Self)] = &[("standard", Self::Standard), ("devices", Self::Devices)];
 }
 
 impl Config {

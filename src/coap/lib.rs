@@ -27,6 +27,7 @@ mod response;
 mod routes;
 mod server;
 mod session;
+mod trace;
 mod tree;
 
 pub use caller::Transport;
@@ -39,4 +40,5 @@ pub use remote::{Observation, Remote, RemoteError};
 pub use request::Request;
 pub use response::{IntoResponse, Response};
 pub use routes::{Handler, Refusals, Refuse, Route, Routes};
-pub use server::{Server, Turns};
+pub use server::{Common, Server};
+pub use trace::{LONGEST_TRACE, Lines, TraceError, TraceId, Traces, Whom};

@@ -3,25 +3,32 @@
 use crate::{
     Config, Framing, Routes,
     caller::{Caller, Transport},
-    link::StreamLink,
+    link::{DatagramLink, StreamLink},
     remote::Remote,
     routes::Router,
     session::{Session, now},
+    trace::Traces,
 };
-use gatehouse_net::{Connection, Service};
+use gatehouse_net::{Connection, DatagramConnection, DatagramService, Service};
 use gatehouse_types::Random;
 use gatehouse_wire::coap::endpoint::{self, Endpoint};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 use tokio::sync::Semaphore;
 
-/// What all listeners share: the count of requests that are worked on.
+/// What all listeners share: the count of requests that are worked on, and who is traced.
 #[derive(Clone, Debug)]
-pub struct Turns(Arc<Semaphore>);
+pub struct Common {
+    turns: Arc<Semaphore>,
+    traces: Arc<Traces>,
+}
 
-impl Turns {
-    /// As many as the configuration allows.
-    pub fn new(config: &Config) -> Self {
-        Self(Arc::new(Semaphore::new(config.requests)))
+impl Common {
+    /// As many requests as the configuration allows.
+    pub fn new(config: &Config, traces: Arc<Traces>) -> Self {
+        Self { turns: Arc::new(Semaphore::new(config.requests)), traces }
     }
 }
 
@@ -29,6 +36,8 @@ impl Turns {
 pub struct Server {
     shared: Arc<Shared>,
     streams: Arc<endpoint::Config>,
+    /// Made for the first peer: its socket says how much a datagram holds.
+    datagrams: OnceLock<Arc<endpoint::Config>>,
     random: Arc<dyn Random>,
 }
 
@@ -37,14 +46,15 @@ pub(crate) struct Shared {
     pub(crate) router: Router,
     pub(crate) config: Config,
     pub(crate) turns: Arc<Semaphore>,
+    pub(crate) traces: Arc<Traces>,
 }
 
 impl Server {
     /// A server of these routes.
-    pub fn new(routes: Routes, framing: Framing, config: Config, turns: &Turns, random: Arc<dyn Random>) -> Self {
+    pub fn new(routes: Routes, framing: Framing, config: Config, common: &Common, random: Arc<dyn Random>) -> Self {
         let streams = Arc::new(config.endpoint(framing, None));
-        let shared = Shared { router: routes.into_router(), config, turns: Arc::clone(&turns.0) };
-        Self { shared: Arc::new(shared), streams, random }
+        let shared = Shared { router: routes.into_router(), config, turns: Arc::clone(&common.turns), traces: Arc::clone(&common.traces) };
+        Self { shared: Arc::new(shared), streams, datagrams: OnceLock::new(), random }
     }
 }
 
@@ -56,6 +66,19 @@ impl Service for Server {
         let caller = Arc::new(Caller { peer, transport, remote });
         let endpoint = Endpoint::tcp(Arc::clone(&self.streams), Arc::clone(&self.random), now());
         let session = Session::new(StreamLink::new(stream), endpoint, Arc::clone(&self.shared), caller, orders, shutdown);
+        session.run().await;
+    }
+}
+
+impl DatagramService for Server {
+    async fn serve(self: Arc<Self>, connection: DatagramConnection) {
+        let (peer, shutdown) = (connection.peer.clone(), connection.shutdown.clone());
+        let largest = connection.sender().largest();
+        let config = self.datagrams.get_or_init(|| Arc::new(self.shared.config.endpoint(Framing::Standard, Some(largest))));
+        let (remote, orders) = Remote::new();
+        let caller = Arc::new(Caller { peer, transport: Transport::Dtls, remote });
+        let endpoint = Endpoint::udp(Arc::clone(config), Arc::clone(&self.random), now());
+        let session = Session::new(DatagramLink::new(connection), endpoint, Arc::clone(&self.shared), caller, orders, shutdown);
         session.run().await;
     }
 }

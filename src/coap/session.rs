@@ -9,17 +9,21 @@ mod serving;
 
 use crate::{
     Config,
-    caller::Caller,
+    caller::{Caller, Transport},
     counters::{self, Since},
     link::{Link, Progress},
     remote::Order,
     server::Shared,
+    trace::Tap,
 };
 use asked::AskedOnes;
 use gatehouse_net::Shutdown;
 use gatehouse_wire::coap::endpoint::{Closed, Endpoint, Event};
 use serving::Serving;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     sync::mpsc,
     time::{Sleep, sleep_until},
@@ -28,6 +32,9 @@ use tracing::debug;
 
 /// Bytes that wait to be sent at which nothing more is read: what is read makes answers.
 const FULL: usize = 128 * 1024;
+
+/// Longer than any connection.
+const NO_END: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// A peer's task.
 pub(crate) struct Session<L> {
@@ -38,9 +45,12 @@ pub(crate) struct Session<L> {
     shutdown: Shutdown,
     serving: Serving,
     asked: AskedOnes,
+    tap: Tap,
     counted: Since,
     phase: Phase,
     closed: Option<Closed>,
+    /// How long nothing may be asked.
+    idle_timeout: Duration,
     /// When something was last asked in either direction, or answered.
     active: Instant,
     /// Since when the item on its way out is on its way.
@@ -66,9 +76,13 @@ impl<L: Link> Session<L> {
         orders: mpsc::Receiver<Order>,
         shutdown: Shutdown,
     ) -> Self {
+        // A socket of datagrams has an order of its own in which silent peers have to go.
+        let is_stream = matches!(caller.transport, Transport::Tcp | Transport::Tls);
+        let idle_timeout = if is_stream { shared.config.idle_timeout } else { NO_END };
         Self {
             link,
             endpoint,
+            tap: Tap::new(Arc::clone(&shared.traces), Arc::clone(&caller)),
             serving: Serving::new(Arc::clone(&shared), caller),
             shared,
             orders,
@@ -77,6 +91,7 @@ impl<L: Link> Session<L> {
             counted: Since::default(),
             phase: Phase::Open,
             closed: None,
+            idle_timeout,
             active: now(),
             sending: None,
         }
@@ -97,7 +112,7 @@ impl<L: Link> Session<L> {
             tokio::select! {
                 progress = self.link.progress(read) => match progress {
                     Progress::Sent => self.sending = None,
-                    Progress::Arrived => self.link.deliver(&mut self.endpoint, now()),
+                    Progress::Arrived => self.link.deliver(&mut self.endpoint, &mut self.tap, now()),
                     Progress::Lost => self.endpoint.close(Closed::Lost),
                 },
                 Some(done) = self.serving.next() => self.serving.done(&mut self.endpoint, now(), done),
@@ -128,11 +143,12 @@ impl<L: Link> Session<L> {
         while let Some(event) = self.endpoint.poll_event() {
             self.happened(now, event);
         }
-        if self.link.is_free()
+        while self.link.is_free()
             && let Some(item) = self.endpoint.poll_transmit(now)
         {
+            self.tap.sent(&item);
             self.link.send(item);
-            self.sending = Some(now);
+            self.sending = Some(now).filter(|_| !self.link.is_free());
         }
         self.counted.take_over(self.endpoint.counters());
     }
@@ -200,7 +216,7 @@ impl<L: Link> Session<L> {
     /// When the connection will have been idle for too long, as far as can be told now.
     fn idle_at(&self) -> Instant {
         let since = if self.endpoint.is_idle() && self.serving.is_idle() { self.active } else { now() };
-        since + self.config().idle_timeout
+        since + self.idle_timeout
     }
 
     /// Why the connection has ended, once everything that was said has gone out.

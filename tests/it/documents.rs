@@ -32,6 +32,7 @@ fn the_list_of_metrics_is_the_one_in_the_code() {
         ("Retention", gatehouse::app::RETENTION_METRICS),
         ("Connections", gatehouse_net::METRICS),
         ("HTTP", gatehouse_http::METRICS),
+        ("CoAP", gatehouse_coap::METRICS),
     ];
     let sections: String = tables.iter().map(|(title, metrics)| format!("\n## {title}\n\n{}", table(metrics))).collect();
     let path = root().join("docs/metrics.md");

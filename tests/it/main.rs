@@ -1,6 +1,7 @@
 //! The product driven from outside, and the rules that hold for the tree as a whole.
 
 mod backup;
+mod coap;
 mod command_line;
 mod custody;
 mod documents;

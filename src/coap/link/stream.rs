@@ -5,6 +5,7 @@
 //! take a record for one message. An idle connection holds no buffer.
 
 use super::{Link, Progress};
+use crate::trace::Tap;
 use bytes::{Buf, Bytes, BytesMut};
 use gatehouse_net::Stream;
 use gatehouse_wire::coap::endpoint::Endpoint;
@@ -28,6 +29,8 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(crate) struct StreamLink {
     stream: Stream,
     arrived: BytesMut,
+    /// How much of that is the beginning of a message that was not there whole.
+    kept: usize,
     outgoing: Outgoing,
 }
 
@@ -39,7 +42,7 @@ enum Outgoing {
 
 impl StreamLink {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, arrived: BytesMut::new(), outgoing: Outgoing::Nothing }
+        Self { stream, arrived: BytesMut::new(), kept: 0, outgoing: Outgoing::Nothing }
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -100,11 +103,13 @@ impl Link for StreamLink {
         poll_fn(|context| self.poll_progress(context, read)).await.unwrap_or(Progress::Lost)
     }
 
-    fn deliver(&mut self, endpoint: &mut Endpoint, now: Instant) {
+    fn deliver(&mut self, endpoint: &mut Endpoint, tap: &mut Tap, now: Instant) {
+        tap.received(self.arrived.get(self.kept..).unwrap_or_default(), self.kept == 0);
         endpoint.handle_bytes(now, &mut self.arrived);
         if self.arrived.is_empty() {
             self.arrived = BytesMut::new();
         }
+        self.kept = self.arrived.len();
     }
 
     async fn finish(self) {

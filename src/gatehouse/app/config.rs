@@ -49,6 +49,8 @@ pub struct Config {
     pub net: gatehouse_net::Config,
     /// `[http]`: how much a request may hold and how long it may take.
     pub http: gatehouse_http::Config,
+    /// `[coap]`: how much a CoAP peer may hold and how long things may take.
+    pub coap: gatehouse_coap::Config,
     /// `[listener.<name>]`: the addresses that are listened on. When none is configured, `public` and `metrics` on
     /// loopback.
     pub listeners: BTreeMap<String, listen::Config>,
@@ -95,6 +97,7 @@ impl Configure for Config {
         let log = from.section("log");
         let net = from.section("net");
         let http = from.section("http");
+        let coap = from.section("coap");
         let mut listeners = from.named::<listen::Config>("listener")?;
         if !from.mentions("listener") {
             listeners = listen::Config::defaults();
@@ -119,6 +122,7 @@ impl Configure for Config {
             log: log?,
             net: net?,
             http: http?,
+            coap: coap?,
             listeners,
             file: None,
         })

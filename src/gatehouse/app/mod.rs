@@ -7,6 +7,7 @@
 
 pub mod backup;
 mod checkpoints;
+mod coap;
 mod config;
 pub mod control;
 pub mod custody;
@@ -24,7 +25,7 @@ pub use config::{Config, KeyEncryption};
 pub use custody::CustodyError;
 pub use listen::{CertificateFiles, ClientFiles, Config as ListenerConfig, ListenError, Role};
 pub use metrics::METRICS;
-pub use requests::{LogLevel, Reload, Status, StatusReport, Stop};
+pub use requests::{LogLevel, Reload, Status, StatusReport, Stop, TraceEnd, TraceLines, TracePeer, TraceRead};
 pub use retention::{Config as RetentionConfig, METRICS as RETENTION_METRICS};
 pub use signals::{Signal, Signals};
 pub use tasks::TaskFailed;
@@ -33,9 +34,9 @@ use control::{ControlError, ControlSocket};
 use gatehouse_base::{Clock, Fault, Kind, SystemClock, SystemRandom, telemetry::Telemetry};
 use gatehouse_ca::Authority;
 use gatehouse_http::{Readiness, Routes, Server, health, publications};
-use gatehouse_net::{FromFiles, Gate, Shutdown, watch};
+use gatehouse_net::{DatagramGate, FromFiles, Gate, Shutdown, watch};
 use gatehouse_store::{Health, Store};
-use listen::Bound;
+use listen::{Bound, Socket};
 use notify::{Notifier, State};
 use std::{
     collections::BTreeMap,
@@ -69,6 +70,7 @@ pub struct App {
     listeners: Vec<Bound>,
     control: ControlSocket,
     gate: Arc<Gate>,
+    datagrams: Arc<DatagramGate>,
     notifier: Notifier,
 }
 
@@ -144,9 +146,9 @@ impl App {
         let store = open_store(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let authority = custody::open(&config, &store).await?;
-        let listeners = listen::bind(&config.listeners, &config.external_address, &authority, &clock).await?;
-        let gate = Gate::new(config.net.clone());
-        Ok(Self { telemetry, store, authority, listeners, control, gate, notifier: Notifier::from_environment(), config })
+        let (gate, datagrams) = (Gate::new(config.net.clone()), DatagramGate::new(&config.net));
+        let listeners = listen::bind(&config.listeners, &config.external_address, &authority, &clock, &datagrams).await?;
+        Ok(Self { telemetry, store, authority, listeners, control, gate, datagrams, notifier: Notifier::from_environment(), config })
     }
 
     /// The address of each listener, with the ports that the system chose.
@@ -158,7 +160,7 @@ impl App {
     pub fn run(self) -> Running {
         let shutdown = Shutdown::new();
         let addresses = self.addresses();
-        let Self { config, telemetry, store, authority, listeners, control, gate, notifier } = self;
+        let Self { config, telemetry, store, authority, listeners, control, gate, datagrams, notifier } = self;
         let readiness = Arc::new(Ready { store: store.clone(), shutdown: shutdown.clone() });
         let (orders, incoming) = mpsc::channel(4);
         let mut doors = Tasks::default();
@@ -167,7 +169,11 @@ impl App {
         let renewed: Vec<_> = listeners.iter().filter_map(|bound| bound.issued.clone()).collect();
         let certificate = |bound: &Bound| Some((bound.listener.name().to_owned(), bound.listener.certificate_source()?));
         let certificates = listeners.iter().filter_map(certificate).collect();
-        for Bound { listener, role, files, issued } in listeners {
+        let traces = gatehouse_coap::Traces::new();
+        let coap = coap::Door::new(&config, &authority, Arc::clone(&traces));
+        let health = coap.health(Arc::clone(&readiness) as Arc<dyn Readiness>, shutdown.clone());
+        helpers.start("health", health);
+        for Bound { listener, role, framing, files, issued } in listeners {
             if let Some(issued) = issued {
                 let shutdown = shutdown.clone();
                 helpers.start(format!("certificate of {}", listener.name()), async move { issued.watch(shutdown).await });
@@ -175,21 +181,33 @@ impl App {
             for files in files {
                 helpers.start(format!("files of {}", listener.name()), watch(files, WATCH_INTERVAL, shutdown.clone()));
             }
-            let server = Server::new(routes(role, &readiness, &authority, telemetry), config.http.clone(), Arc::new(SystemRandom));
             info!(listener = listener.name(), address = %listener.address(), "listening");
-            doors.start(format!("listener {}", listener.name()), listener.run(Arc::new(server), Arc::clone(&gate), shutdown.clone()));
+            let name = format!("listener {}", listener.name());
+            let (gate, shutdown) = (Arc::clone(&gate), shutdown.clone());
+            match listener {
+                Socket::Streams(listener) => match routes(role, &readiness, &authority, telemetry) {
+                    Some(routes) => {
+                        let server = Server::new(routes, config.http.clone(), Arc::new(SystemRandom));
+                        doors.start(name, listener.run(Arc::new(server), gate, shutdown));
+                    }
+                    None => doors.start(name, listener.run(coap.server(framing), gate, shutdown)),
+                },
+                Socket::Datagrams(listener) => doors.start(name, listener.run(coap.server(framing), shutdown)),
+            }
         }
         let reloader = Arc::new(Reloader { file: config.file.clone(), files, issued: renewed.clone(), telemetry });
         let handlers = requests::handlers(requests::Server {
             started: SystemClock.elapsed(),
             addresses,
             gate: Arc::clone(&gate),
+            datagrams: Arc::clone(&datagrams),
             telemetry,
             reloader: Arc::clone(&reloader),
             readiness,
             shutdown: shutdown.clone(),
             orders,
             store: store.clone(),
+            traces,
         });
         let checkpoints = Arc::new(checkpoints::Checkpoints::new(&config, store.clone(), authority.keyring().clone()));
         helpers.start("checkpoints", Arc::clone(&checkpoints).run(shutdown.clone()));
@@ -219,7 +237,7 @@ impl App {
             helpers.start("watchdog", heartbeat(Notifier::from_environment(), interval, shutdown.clone()));
         }
         notifier.tell(State::Ready);
-        Running { doors, helpers, shutdown, orders: incoming, notifier, reloader, gate, grace: config.grace, store }
+        Running { doors, helpers, shutdown, orders: incoming, notifier, reloader, gate, datagrams, grace: config.grace, store }
     }
 }
 
@@ -233,6 +251,7 @@ pub struct Running {
     notifier: Notifier,
     reloader: Arc<Reloader>,
     gate: Arc<Gate>,
+    datagrams: Arc<DatagramGate>,
     grace: Duration,
     store: Store,
 }
@@ -276,7 +295,7 @@ impl Running {
     }
 
     async fn drain(mut self, signals: &mut Signals) -> Result<Ending, TaskFailed> {
-        info!(connections = self.gate.connections(), grace = ?self.grace, "draining");
+        info!(connections = self.connections(), grace = ?self.grace, "draining");
         self.notifier.tell(State::Stopping);
         self.shutdown.start_draining();
         let out_of_patience = tokio::time::sleep(self.grace);
@@ -294,7 +313,7 @@ impl Running {
                 () = self.shutdown.stopped() => break,
             }
         }
-        let connections = self.gate.connections();
+        let connections = self.connections();
         self.end().await;
         if connections == 0 {
             info!("drained");
@@ -302,6 +321,10 @@ impl Running {
         }
         warn!(connections, "stopped before these connections had finished");
         Ok(Ending::CutShort { connections })
+    }
+
+    fn connections(&self) -> usize {
+        self.gate.connections() + self.datagrams.connected()
     }
 
     async fn fail(mut self, ended: Result<String, TaskFailed>) -> TaskFailed {
@@ -375,11 +398,13 @@ impl Readiness for Ready {
     }
 }
 
-fn routes(role: Role, readiness: &Arc<Ready>, authority: &Authority, telemetry: &Telemetry) -> Routes {
+/// What a role serves over HTTP, if it does.
+fn routes(role: Role, readiness: &Arc<Ready>, authority: &Authority, telemetry: &Telemetry) -> Option<Routes> {
     let health = health(Arc::clone(readiness) as Arc<dyn Readiness>);
     match role {
-        Role::Https | Role::Http => health.and(publications(Arc::new(custody::Published(authority.clone())))),
-        Role::Metrics => health.and(gatehouse_http::metrics(telemetry.metrics().clone())),
+        Role::Https | Role::Http => Some(health.and(publications(Arc::new(custody::Published(authority.clone()))))),
+        Role::Metrics => Some(health.and(gatehouse_http::metrics(telemetry.metrics().clone()))),
+        Role::CoapTcp | Role::Coaps | Role::CoapsTcp => None,
     }
 }
 

@@ -15,7 +15,7 @@ use rustix::{
 use serde::Serialize;
 use std::{
     fmt, fs,
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
     time::Duration,
@@ -160,11 +160,15 @@ fn ports(config: &Config, running: Option<&StatusReport>) -> Vec<Finding> {
     if let Some(report) = running {
         return vec![Finding::good(CHECK, format!("the server that runs (process {}) holds them", report.pid))];
     }
-    let try_one = |(name, listener): (&String, &crate::app::ListenerConfig)| match TcpListener::bind(listener.address) {
-        Ok(_) => Finding::good(CHECK, format!("{} is free for listener `{name}`", listener.address)),
+    let bind = |listener: &crate::app::ListenerConfig| match listener.role.is_datagrams() {
+        true => UdpSocket::bind(listener.address).map(drop),
+        false => TcpListener::bind(listener.address).map(drop),
+    };
+    let try_one = |(name, listener): (&String, &crate::app::ListenerConfig)| match bind(listener) {
+        Ok(()) => Finding::good(CHECK, format!("{} is free for listener `{name}`", listener.address)),
         Err(error) => {
             let advice = match error.kind() {
-                std::io::ErrorKind::AddrInUse => format!("`ss -ltnp` shows who has it; stop that, or change [listener.{name}]"),
+                std::io::ErrorKind::AddrInUse => format!("`ss -lntup` shows who has it; stop that, or change [listener.{name}]"),
                 std::io::ErrorKind::PermissionDenied => "take a port above 1023, or let systemd give CAP_NET_BIND_SERVICE".to_owned(),
                 _ => format!("use an address of this machine in [listener.{name}]"),
             };

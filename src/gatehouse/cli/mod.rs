@@ -23,6 +23,7 @@ mod serve;
 mod status;
 mod stop;
 mod store;
+mod trace_peer;
 
 pub use context::Context;
 pub use failure::{Exit, Failure};
@@ -62,6 +63,7 @@ enum Command {
     LogLevel(log_level::LogLevel),
     Stop(stop::Stop),
     Store(store::Store),
+    TracePeer(trace_peer::TracePeer),
     Factory(factory::Factory),
     Completions(completions::Completions),
     Man(man::Man),
@@ -82,6 +84,7 @@ impl Command {
             Self::LogLevel(command) => command.run(context),
             Self::Stop(command) => command.run(context),
             Self::Store(command) => command.run(context),
+            Self::TracePeer(command) => command.run(context),
             Self::Factory(command) => command.run(context),
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),

@@ -49,6 +49,8 @@ struct Answer {
 struct Address {
     address: SocketAddr,
     role: &'static str,
+    #[serde(skip)]
+    scheme: &'static str,
 }
 
 impl Serve {
@@ -73,7 +75,8 @@ async fn serve(context: &Context, config: Config, telemetry: &'static telemetry:
     let mut signals = Signals::take().map_err(|error| Failure::new(Exit::Failed, format!("signals cannot be received: {error}")))?;
     let control_socket = config.control_socket.display().to_string();
     let app = App::build(config, telemetry).await?;
-    let listeners = app.addresses().into_iter().map(|(name, (address, role))| (name, Address { address, role: role.name() }));
+    let listeners =
+        app.addresses().into_iter().map(|(name, (address, role))| (name, Address { address, role: role.name(), scheme: role.scheme() }));
     let answer = Answer { listeners: listeners.collect(), control_socket };
     let running = app.run();
     context.output.answer(&answer)?;
@@ -91,8 +94,7 @@ fn raise_file_limit() -> u64 {
 
 impl fmt::Display for Answer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, Address { address, role }) in &self.listeners {
-            let scheme = if *role == "https" { "https" } else { "http" };
+        for (name, Address { address, scheme, .. }) in &self.listeners {
             writeln!(out, "{name}: {scheme}://{address}")?;
         }
         Ok(())

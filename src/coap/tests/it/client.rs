@@ -37,6 +37,10 @@ impl Client {
         Self { stream, endpoint, arrived, events: VecDeque::new() }
     }
 
+    pub(crate) fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
     /// The next event. `None` when the server has closed the connection.
     pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {

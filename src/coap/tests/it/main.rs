@@ -7,4 +7,5 @@ mod limits;
 mod observing;
 mod remote;
 mod requests;
+mod tracing;
 mod world;

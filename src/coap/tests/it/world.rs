@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use gatehouse_base::SystemRandom;
-use gatehouse_coap::{Config, Framing, Routes, Server, Turns};
+use gatehouse_coap::{Common, Config, Framing, Routes, Server, Traces};
 use gatehouse_net::{Gate, Listener, Shutdown};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
@@ -13,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: Shutdown,
+    pub(crate) traces: Arc<Traces>,
     running: JoinHandle<()>,
 }
 
@@ -24,10 +25,11 @@ impl World {
     pub(crate) fn with(routes: Routes, framing: Framing, config: Config) -> Self {
         let listener = Listener::bind("test", "127.0.0.1:0".parse().unwrap(), None).unwrap();
         let (address, shutdown) = (listener.address(), Shutdown::new());
-        let turns = Turns::new(&config);
-        let server = Arc::new(Server::new(routes, framing, config, &turns, Arc::new(SystemRandom)));
+        let traces = Traces::new();
+        let common = Common::new(&config, Arc::clone(&traces));
+        let server = Arc::new(Server::new(routes, framing, config, &common, Arc::new(SystemRandom)));
         let running = tokio::spawn(listener.run(server, Gate::new(gatehouse_net::Config::default()), shutdown.clone()));
-        Self { address, shutdown, running }
+        Self { address, shutdown, traces, running }
     }
 
     pub(crate) async fn client(&self) -> Client {

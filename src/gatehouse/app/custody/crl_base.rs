@@ -71,7 +71,17 @@ mod tests {
     fn listeners(all: &[(u16, Role)]) -> BTreeMap<String, Listener> {
         let one = |(index, (port, role)): (usize, &(u16, Role))| {
             let address = ([127, 0, 0, 1], *port).into();
-            (format!("listener-{index}"), Listener { address, role: *role, certificate: None, clients: None, proxy_from: Vec::new() })
+            (
+                format!("listener-{index}"),
+                Listener {
+                    address,
+                    role: *role,
+                    certificate: None,
+                    clients: None,
+                    proxy_from: Vec::new(),
+                    framing: gatehouse_coap::Framing::Standard,
+                },
+            )
         };
         all.iter().enumerate().map(one).collect()
     }

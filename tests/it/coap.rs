@@ -1,0 +1,117 @@
+//! CoAP as stock clients see it: libcoap's, over each scheme.
+
+use crate::support::{ForeignAuthority, PROGRAM, text};
+use gatehouse_testkit::{
+    process::{command, run},
+    require_tool,
+    server::{Installation, Server},
+};
+use rcgen::ExtendedKeyUsagePurpose;
+use std::{fs, path::Path, process::Output};
+
+/// One listener for each scheme.
+const COAP: &str = "
+[listener.clear]
+address = \"127.0.0.1:0\"
+role = \"coap+tcp\"
+danger_in_the_clear = true
+[listener.tcp]
+address = \"127.0.0.1:0\"
+role = \"coaps+tcp\"
+certificate = \"chain.pem\"
+key = \"key.pem\"
+client_anchors = \"ca.pem\"
+[listener.udp]
+address = \"127.0.0.1:0\"
+role = \"coaps\"
+certificate = \"chain.pem\"
+key = \"key.pem\"
+client_anchors = \"ca.pem\"
+";
+
+/// The libraries under libcoap's client.
+const ENGINES: [&str; 2] = ["coap-client-openssl", "coap-client-gnutls"];
+
+fn start() -> Server {
+    let authority = ForeignAuthority::new("Foreign Root");
+    let stranger = ForeignAuthority::new("Stranger Root");
+    let installation = Installation::new(PROGRAM, COAP).expect("installation");
+    authority.deploy(installation.folder(), 1);
+    for (name, (chain, key)) in [
+        ("device", authority.leaf(5, ExtendedKeyUsagePurpose::ClientAuth)),
+        ("rogue", stranger.leaf(7, ExtendedKeyUsagePurpose::ClientAuth)),
+    ] {
+        fs::write(installation.folder().join(format!("{name}.pem")), chain).expect("written");
+        fs::write(installation.folder().join(format!("{name}.key")), key).expect("written");
+    }
+    installation.start().expect("the server starts")
+}
+
+/// Asks with libcoap's client. `who` names the files of its certificate and key.
+fn ask(engine: &str, server: &Server, listener: &str, path: &str, who: Option<&str>, more: &[&str]) -> Option<Output> {
+    let scheme = match listener {
+        "clear" => "coap+tcp",
+        "tcp" => "coaps+tcp",
+        _ => "coaps",
+    };
+    let folder = server.installation().folder();
+    let file = |name: String| folder.join(Path::new(&name)).to_string_lossy().into_owned();
+    let mut client = command(require_tool(engine)?);
+    client.args(["-B", "10"]).args(more);
+    if listener != "clear" {
+        client.args(["-C", &file("ca.pem".to_owned())]);
+    }
+    if let Some(who) = who {
+        client.args(["-c", &file(format!("{who}.pem")), "-j", &file(format!("{who}.key"))]);
+    }
+    client.arg(format!("{scheme}://127.0.0.1:{}{path}", server.address(listener).port()));
+    Some(run(client).expect("libcoap's client runs"))
+}
+
+#[test]
+fn libcoap_is_told_the_time_over_every_scheme() {
+    let server = start();
+    for engine in ENGINES {
+        for (listener, who) in [("clear", None), ("tcp", Some("device")), ("udp", Some("device"))] {
+            // 50 is JSON.
+            let Some(output) = ask(engine, &server, listener, "/x.plgd.dev/time", who, &["-A", "50"]) else { return };
+            let told = text(&output);
+            assert!(told.contains("{\"time\":\"20"), "{engine} {listener}: {told}{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+#[test]
+fn only_devices_of_the_anchors_come_in() {
+    let server = start();
+    for engine in ENGINES {
+        for listener in ["tcp", "udp"] {
+            for who in [Some("rogue"), None] {
+                let Some(output) = ask(engine, &server, listener, "/x.plgd.dev/time", who, &["-A", "50", "-B", "3"]) else { return };
+                assert!(!text(&output).contains("time"), "{engine} {listener}: {who:?} came in");
+            }
+        }
+    }
+}
+
+#[test]
+fn libcoap_finds_what_there_is_and_is_told_what_there_is_not() {
+    let server = start();
+    let Some(output) = ask(ENGINES[0], &server, "clear", "/.well-known/core?rt=gatehouse.*", None, &[]) else { return };
+    let found = text(&output);
+    assert!(found.contains("</health>;rt=\"gatehouse.health\"") && !found.contains("time"), "{found}");
+    let missing = ask(ENGINES[0], &server, "clear", "/no/such/place", None, &[]).expect("the client is there");
+    let said = format!("{}{}", text(&missing), String::from_utf8_lossy(&missing.stderr));
+    assert!(said.contains("4.04"), "{said}");
+}
+
+#[test]
+fn a_listener_in_the_clear_is_only_there_when_the_danger_is_named() {
+    let configuration = "\n[listener.clear]\naddress = \"127.0.0.1:0\"\nrole = \"coap+tcp\"\n";
+    let installation = Installation::new(PROGRAM, configuration).expect("installation");
+    let output = installation.run(&["check"]).expect("it runs");
+    assert!(!output.status.success());
+    assert!(text(&output).contains("danger_in_the_clear"), "{}", text(&output));
+    installation.configure(&format!("{configuration}danger_in_the_clear = true\n")).expect("configured");
+    assert!(installation.run(&["check"]).expect("it runs").status.success());
+}
