@@ -16,7 +16,7 @@ struct Authority {
 }
 
 impl Chains {
-    /// Makes `anchors.pem`, and a chain and a key for each of `server`, `device` and `stranger`.
+    /// Makes `anchors.pem`, `intermediate.pem`, and a chain and a key for each of `server`, `device` and `stranger`.
     pub(crate) fn make() -> Self {
         let folder = tempfile::Builder::new().prefix("gatehouse-port-").tempdir().expect("a folder");
         let chains = Self(folder);
@@ -24,6 +24,7 @@ impl Chains {
         let intermediate = Authority::new("intermediate", Some(&root));
         let strange = Authority::new("strange", None);
         chains.write("anchors.pem", &pem(&[&root.der]));
+        chains.write("intermediate.pem", &pem(&[&intermediate.der]));
         for (name, by) in [("server", &intermediate), ("device", &intermediate), ("stranger", &strange)] {
             let key = KeyPair::generate().expect("a key");
             let own = leaf(name, &key, by);

@@ -1,26 +1,35 @@
 //! Who runs on which core, and what a process has taken.
 
 use gatehouse_testkit::process::command;
-use std::{ffi::OsStr, fs, process::Command, time::Duration};
+use std::{ffi::OsStr, fs, process::Command, sync::OnceLock, time::Duration};
 
-/// The server's core, and that of everything else.
-const SERVER: &str = "0";
-const LOAD: &str = "1";
-
-/// A command whose child runs on the server's core.
+/// A command whose child runs on the server's core, which is the first of ours.
 pub(crate) fn on_server_core(program: impl AsRef<OsStr>) -> Command {
     let mut command = command("taskset");
-    command.args(["-c", SERVER]).arg(program);
+    command.args(["-c", &cores().0.to_string()]).arg(program);
     command
 }
 
-/// Keeps this process on the other core. Called before it has other threads, which are then kept there, too.
+/// Keeps this process on the last of its cores. Called before it has other threads, which are then kept there, too.
 pub(crate) fn keep_off_server_core() {
-    let moved = Command::new("taskset").args(["-cp", LOAD, &std::process::id().to_string()]).output();
-    let moved = moved.is_ok_and(|output| output.status.success());
-    if !moved {
-        eprintln!("this machine has one core only: server and load share it, and the figures say little");
+    let (first, last) = cores();
+    if first == last {
+        return eprintln!("there is one core only: server and load share it, and figures say little");
     }
+    let moved = Command::new("taskset").args(["-cp", &last.to_string(), &std::process::id().to_string()]).output();
+    assert!(moved.expect("util-linux").status.success(), "the core is ours");
+}
+
+/// The first and the last core that this machine lets us use; as they were when the process began.
+fn cores() -> (usize, usize) {
+    static CORES: OnceLock<(usize, usize)> = OnceLock::new();
+    *CORES.get_or_init(|| {
+        let status = fs::read_to_string("/proc/self/status").expect("we run");
+        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("there are some");
+        let mut numbers = list.split([',', '-']).map(|number| number.trim().parse().expect("a number"));
+        let first = numbers.next().expect("one at least");
+        (first, numbers.next_back().unwrap_or(first))
+    })
 }
 
 /// The processor time that a process has taken.
