@@ -106,6 +106,21 @@ fn libcoap_finds_what_there_is_and_is_told_what_there_is_not() {
 }
 
 #[test]
+fn an_operator_sees_the_messages_of_one_peer() {
+    let server = start();
+    let told = std::thread::scope(|scope| {
+        let shown = scope.spawn(|| server.command(&["trace-peer", "--for", "3s", "127.0.0.1"]));
+        server.logged("a peer's messages are looked at");
+        let asked = ask(ENGINES[0], &server, "udp", "/health", Some("device"), &["-A", "50"]);
+        (asked, shown.join().expect("the command ends"))
+    });
+    let (Some(_), shown) = told else { return };
+    let (asked, answered) = (shown.find("<- Confirmable"), shown.find("-> Acknowledgement"));
+    assert!(asked.is_some() && asked < answered, "{shown}");
+    assert!(shown.contains("/health") && shown.contains("2.05 Content"), "{shown}");
+}
+
+#[test]
 fn a_listener_in_the_clear_is_only_there_when_the_danger_is_named() {
     let configuration = "\n[listener.clear]\naddress = \"127.0.0.1:0\"\nrole = \"coap+tcp\"\n";
     let installation = Installation::new(PROGRAM, configuration).expect("installation");
