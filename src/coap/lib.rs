@@ -16,6 +16,7 @@
 mod caller;
 mod config;
 mod counters;
+mod doorstep;
 mod link;
 mod observed;
 mod permission;

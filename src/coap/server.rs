@@ -3,6 +3,7 @@
 use crate::{
     Config, Framing, Routes,
     caller::{Caller, Transport},
+    doorstep::Guard,
     link::{DatagramLink, StreamLink},
     remote::Remote,
     routes::Router,
@@ -11,7 +12,10 @@ use crate::{
 };
 use gatehouse_net::{Connection, DatagramConnection, DatagramService, Service};
 use gatehouse_types::Random;
-use gatehouse_wire::coap::endpoint::{self, Endpoint};
+use gatehouse_wire::coap::{
+    Limits,
+    endpoint::{self, Endpoint},
+};
 use std::{
     fmt,
     sync::{Arc, OnceLock},
@@ -38,6 +42,7 @@ pub struct Server {
     streams: Arc<endpoint::Config>,
     /// Made for the first peer: its socket says how much a datagram holds.
     datagrams: OnceLock<Arc<endpoint::Config>>,
+    guard: Guard,
     random: Arc<dyn Random>,
 }
 
@@ -54,7 +59,7 @@ impl Server {
     pub fn new(routes: Routes, framing: Framing, config: Config, common: &Common, random: Arc<dyn Random>) -> Self {
         let streams = Arc::new(config.endpoint(framing, None));
         let shared = Shared { router: routes.into_router(), config, turns: Arc::clone(&common.turns), traces: Arc::clone(&common.traces) };
-        Self { shared: Arc::new(shared), streams, datagrams: OnceLock::new(), random }
+        Self { shared: Arc::new(shared), streams, datagrams: OnceLock::new(), guard: Guard::new(&*random), random }
     }
 }
 
@@ -71,14 +76,23 @@ impl Service for Server {
 }
 
 impl DatagramService for Server {
-    async fn serve(self: Arc<Self>, connection: DatagramConnection) {
+    async fn serve(self: Arc<Self>, mut connection: DatagramConnection) {
         let (peer, shutdown) = (connection.peer.clone(), connection.shutdown.clone());
         let largest = connection.sender().largest();
         let config = self.datagrams.get_or_init(|| Arc::new(self.shared.config.endpoint(Framing::Standard, Some(largest))));
+        let (mut transport, mut first) = (Transport::Dtls, None);
+        if !connection.sender().is_encrypted() {
+            transport = Transport::Udp;
+            let limits = Limits { message: config.limits.message, options: config.limits.options };
+            first = self.guard.let_in(&mut connection, &limits).await;
+            if first.is_none() {
+                return;
+            }
+        }
         let (remote, orders) = Remote::new();
-        let caller = Arc::new(Caller { peer, transport: Transport::Dtls, remote });
+        let caller = Arc::new(Caller { peer, transport, remote });
         let endpoint = Endpoint::udp(Arc::clone(config), Arc::clone(&self.random), now());
-        let session = Session::new(DatagramLink::new(connection), endpoint, Arc::clone(&self.shared), caller, orders, shutdown);
+        let session = Session::new(DatagramLink::new(connection, first), endpoint, Arc::clone(&self.shared), caller, orders, shutdown);
         session.run().await;
     }
 }

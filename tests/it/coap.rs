@@ -15,6 +15,10 @@ const COAP: &str = "
 address = \"127.0.0.1:0\"
 role = \"coap+tcp\"
 danger_in_the_clear = true
+[listener.datagrams]
+address = \"127.0.0.1:0\"
+role = \"coap\"
+danger_in_the_clear = true
 [listener.tcp]
 address = \"127.0.0.1:0\"
 role = \"coaps+tcp\"
@@ -51,6 +55,7 @@ fn start() -> Server {
 fn ask(engine: &str, server: &Server, listener: &str, path: &str, who: Option<&str>, more: &[&str]) -> Option<Output> {
     let scheme = match listener {
         "clear" => "coap+tcp",
+        "datagrams" => "coap",
         "tcp" => "coaps+tcp",
         _ => "coaps",
     };
@@ -58,7 +63,7 @@ fn ask(engine: &str, server: &Server, listener: &str, path: &str, who: Option<&s
     let file = |name: String| folder.join(Path::new(&name)).to_string_lossy().into_owned();
     let mut client = command(require_tool(engine)?);
     client.args(["-B", "10"]).args(more);
-    if listener != "clear" {
+    if ["tcp", "udp"].contains(&listener) {
         client.args(["-C", &file("ca.pem".to_owned())]);
     }
     if let Some(who) = who {
@@ -72,7 +77,7 @@ fn ask(engine: &str, server: &Server, listener: &str, path: &str, who: Option<&s
 fn libcoap_is_told_the_time_over_every_scheme() {
     let server = start();
     for engine in ENGINES {
-        for (listener, who) in [("clear", None), ("tcp", Some("device")), ("udp", Some("device"))] {
+        for (listener, who) in [("clear", None), ("datagrams", None), ("tcp", Some("device")), ("udp", Some("device"))] {
             // 50 is JSON.
             let Some(output) = ask(engine, &server, listener, "/x.plgd.dev/time", who, &["-A", "50"]) else { return };
             let told = text(&output);
@@ -118,6 +123,22 @@ fn an_operator_sees_the_messages_of_one_peer() {
     let (asked, answered) = (shown.find("<- Confirmable"), shown.find("-> Acknowledgement"));
     assert!(asked.is_some() && asked < answered, "{shown}");
     assert!(shown.contains("/health") && shown.contains("2.05 Content"), "{shown}");
+}
+
+#[test]
+fn a_stranger_over_udp_gets_no_more_than_it_sends_before_it_has_shown_where_it_is() {
+    let server = start();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+    socket.connect(server.address("datagrams")).expect("connected");
+    socket.set_read_timeout(Some(gatehouse_testkit::server::PATIENCE)).expect("set");
+    // Confirmable, GET, one byte of token, /.well-known/core: its answer is much longer.
+    let request = b"\x41\x01\x12\x34\x07\xbb.well-known\x04core";
+    socket.send(request).expect("sent");
+    let mut answer = [0; 2048];
+    let length = socket.recv(&mut answer).expect("answered");
+    assert!(length <= request.len(), "{length} bytes for {}", request.len());
+    // An acknowledgement with 4.01.
+    assert_eq!(answer[..4], [0x61, 0x81, 0x12, 0x34]);
 }
 
 #[test]

@@ -16,8 +16,9 @@ pub(crate) struct DatagramLink {
 }
 
 impl DatagramLink {
-    pub(crate) fn new(connection: DatagramConnection) -> Self {
-        Self { connection, arrived: None, waiting: None }
+    /// A peer, and what has arrived of it already.
+    pub(crate) fn new(connection: DatagramConnection, arrived: Option<Bytes>) -> Self {
+        Self { connection, arrived, waiting: None }
     }
 }
 
@@ -47,7 +48,8 @@ impl Link for DatagramLink {
                 self.waiting = None;
                 Progress::Sent
             }
-            arrived = self.connection.receive(), if read => match arrived {
+            () = std::future::ready(()), if read && self.arrived.is_some() => Progress::Arrived,
+            arrived = self.connection.receive(), if read && self.arrived.is_none() => match arrived {
                 Some(datagram) => {
                     self.arrived = Some(datagram);
                     Progress::Arrived

@@ -29,7 +29,7 @@ const ALPN_COAP: &[&[u8]] = &[b"coap"];
 pub struct Config {
     /// Address and port. Port 0 lets the system choose one, which `serve` reports. Required.
     pub address: SocketAddr,
-    /// What is served here: `https`, `http`, `metrics`, `coaps+tcp`, `coaps` or `coap+tcp`. Required.
+    /// What is served here: `https`, `http`, `metrics`, `coaps+tcp`, `coaps`, `coap+tcp` or `coap`. Required.
     pub role: Role,
     /// The certificate that an encrypted listener presents. Without it the service authority issues one for the external
     /// address and renews it (`gatehouse ca init` makes that authority).
@@ -54,6 +54,8 @@ pub enum Role {
     Http,
     /// Metrics and health for the operator's own monitoring.
     Metrics,
+    /// CoAP over UDP in the clear. Only with `danger_in_the_clear`.
+    Coap,
     /// CoAP over TCP in the clear. Only with `danger_in_the_clear`.
     CoapTcp,
     /// CoAP over UDP and DTLS.
@@ -67,6 +69,7 @@ impl Choice for Role {
         ("https", Self::Https),
         ("http", Self::Http),
         ("metrics", Self::Metrics),
+        ("coap", Self::Coap),
         ("coap+tcp", Self::CoapTcp),
         ("coaps", Self::Coaps),
         ("coaps+tcp", Self::CoapsTcp),
@@ -86,7 +89,7 @@ impl Role {
 
     /// Whether it is bound to a port of UDP.
     pub fn is_datagrams(self) -> bool {
-        self == Self::Coaps
+        matches!(self, Self::Coap | Self::Coaps)
     }
 
     fn is_encrypted(self) -> bool {
@@ -172,11 +175,11 @@ impl Configure for Config {
             from.refuse("proxy_from", "is not used here: the PROXY protocol begins connections, and datagrams have none");
         }
         match (role, danger) {
-            (Role::CoapTcp, false) => from.refuse(
+            (Role::Coap | Role::CoapTcp, false) => from.refuse(
                 "danger_in_the_clear",
                 "has to be true for this role: anybody on the way can read and change what is said, and nobody shows who it is",
             ),
-            (role, true) if role != Role::CoapTcp => from.refuse("danger_in_the_clear", "is not used here"),
+            (role, true) if !matches!(role, Role::Coap | Role::CoapTcp) => from.refuse("danger_in_the_clear", "is not used here"),
             _ => {}
         }
         remark_on_reach(from, address, role);
@@ -198,7 +201,9 @@ fn remark_on_reach(from: &mut Section<'_>, address: SocketAddr, role: Role) {
                 "is open to {reach}, in the clear: fine for health, certificates and revocation lists, and nothing else is served here"
             ),
             Role::Coaps | Role::CoapsTcp => format!("is open to {reach}: only devices whose chain leads to `client_anchors` come in"),
-            Role::CoapTcp => format!("is open to {reach}, in the clear: anybody on the way reads and changes what is said here"),
+            Role::Coap | Role::CoapTcp => {
+                format!("is open to {reach}, in the clear: anybody on the way reads and changes what is said here")
+            }
             Role::Metrics => format!("shows metrics to {reach} without asking who they are: prefer a loopback or management address"),
         },
     );
@@ -342,6 +347,7 @@ fn bind_one(
             let dtls = Dtls::new(name, datagrams, source, ALPN_COAP, judge, clock, &SystemRandom);
             Socket::Datagrams(DatagramListener::bind(name, address, Arc::clone(datagrams), Some(dtls))?)
         }
+        (Role::Coap, ..) => Socket::Datagrams(DatagramListener::bind(name, address, Arc::clone(datagrams), None)?),
         (Role::CoapsTcp, Some(source), Some(judge)) => stream(Some(Tls::for_devices(name, source, ALPN_COAP, judge, clock)))?,
         (_, Some(source), Some(judge)) => stream(Some(Tls::with_clients(source, ALPN_HTTP, judge, clock)))?,
         (_, Some(source), None) => stream(Some(Tls::new(source, ALPN_HTTP)))?,

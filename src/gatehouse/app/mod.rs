@@ -404,7 +404,7 @@ fn routes(role: Role, readiness: &Arc<Ready>, authority: &Authority, telemetry: 
     match role {
         Role::Https | Role::Http => Some(health.and(publications(Arc::new(custody::Published(authority.clone()))))),
         Role::Metrics => Some(health.and(gatehouse_http::metrics(telemetry.metrics().clone()))),
-        Role::CoapTcp | Role::Coaps | Role::CoapsTcp => None,
+        Role::Coap | Role::CoapTcp | Role::Coaps | Role::CoapsTcp => None,
     }
 }
 
