@@ -6,10 +6,12 @@
 //!   lacks and fails in continuous integration.
 //! * [`server`] starts the product itself, on ports that the system chooses.
 //! * [`process`] starts children that die with the test.
+//! * [`cores`] gives a server a core for itself and says what it takes.
 //! * [`faults`] holds the store to its promise under power loss, killing, full and failing disks and flipped bits.
 //!
 //! Nothing in the product depends on this crate.
 
+pub mod cores;
 pub mod faults;
 mod nats;
 mod openssl;

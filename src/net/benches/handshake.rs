@@ -18,10 +18,10 @@ mod floor;
 use device_port::{
     chains::Chains,
     client::{Client, context, dtls, socket},
-    cores::{self, on_server_core, processor_time, resident},
     port::{self, Port},
 };
 use gatehouse_testkit::{
+    cores::{self, on_server_core, processor_time, resident},
     process::{Process, accepts, free_port, poll_until},
     require_tool,
 };

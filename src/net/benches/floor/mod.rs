@@ -1,6 +1,6 @@
 //! The primitives of a mutual handshake at the server's end, and nothing else.
 
-use crate::device_port::cores::processor_time;
+use gatehouse_testkit::cores::processor_time;
 use openssl::{
     derive::Deriver,
     ec::{EcGroup, EcKey},

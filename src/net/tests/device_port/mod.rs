@@ -5,5 +5,4 @@
 
 pub(crate) mod chains;
 pub(crate) mod client;
-pub(crate) mod cores;
 pub(crate) mod port;

@@ -1,14 +1,14 @@
 //! The server: this very program, started once more with another role. It serves devices over TLS, once for each engine, and over
 //! DTLS; says back what it hears; and tells who is inside when it is asked.
 
-use super::{chains::Chains, cores::on_server_core};
+use super::chains::Chains;
 use bytes::Bytes;
 use gatehouse_base::{Clock, SystemClock, SystemRandom};
 use gatehouse_net::{
     CertificateSource, ClientJudge, Config, Connection, DatagramConnection, DatagramGate, DatagramListener, DatagramService, Dtls, Engine,
     FileCertificates, FileClients, Gate, Listener, Service, Shutdown, Tls, UdpConfig,
 };
-use gatehouse_testkit::process::Process;
+use gatehouse_testkit::{cores::on_server_core, process::Process};
 use std::{
     env,
     io::{self, BufRead, BufReader, Write},

@@ -19,7 +19,8 @@ mod device_port;
 mod good;
 mod siege;
 
-use device_port::{chains::Chains, client, cores, port};
+use device_port::{chains::Chains, client, port};
+use gatehouse_testkit::cores;
 use good::{Good, Tally};
 use siege::{Amounts, Siege};
 use std::{process::ExitCode, thread, time::Duration};

@@ -2,11 +2,11 @@
 
 use crate::{
     client::{Client, LIMIT, context, dtls, first_words, socket},
-    cores,
     device_port::chains::Chains,
     pause,
     port::{Inside, Port},
 };
+use gatehouse_testkit::cores;
 use openssl::ssl::{SslContext, SslMethod};
 use std::{
     collections::VecDeque,

@@ -1,17 +1,20 @@
-//! Who runs on which core, and what a process has taken.
+//! Which core a process runs on, and what it has taken: for benchmarks and attacks, whose server must have a core for itself.
 
-use gatehouse_testkit::process::command;
+use crate::process::command;
 use std::{ffi::OsStr, fs, process::Command, sync::OnceLock, time::Duration};
 
 /// A command whose child runs on the server's core, which is the first of ours.
-pub(crate) fn on_server_core(program: impl AsRef<OsStr>) -> Command {
+pub fn on_server_core(program: impl AsRef<OsStr>) -> Command {
     let mut command = command("taskset");
     command.args(["-c", &cores().0.to_string()]).arg(program);
     command
 }
 
 /// Keeps this process on the last of its cores. Called before it has other threads, which are then kept there, too.
-pub(crate) fn keep_off_server_core() {
+///
+/// # Panics
+/// When util-linux is not installed.
+pub fn keep_off_server_core() {
     let (first, last) = cores();
     if first == last {
         return eprintln!("there is one core only: server and load share it, and figures say little");
@@ -33,7 +36,10 @@ fn cores() -> (usize, usize) {
 }
 
 /// The processor time that a process has taken.
-pub(crate) fn processor_time(id: u32) -> Duration {
+///
+/// # Panics
+/// When there is no such process.
+pub fn processor_time(id: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("it runs");
     // Behind the name, which may hold anything, `utime` and `stime` are the 12th and 13th; ticks are hundredths of a second.
     let (_, fields) = stat.rsplit_once(')').expect("a name");
@@ -42,7 +48,10 @@ pub(crate) fn processor_time(id: u32) -> Duration {
 }
 
 /// What a process has in memory, in bytes.
-pub(crate) fn resident(id: u32) -> u64 {
+///
+/// # Panics
+/// When there is no such process.
+pub fn resident(id: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("every process has some");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
