@@ -1,5 +1,7 @@
 //! Peers that ask and count, and do little else: they are to be faster than any server.
 
+use bytes::{Bytes, BytesMut};
+use gatehouse_wire::coap::{Code, Datagram, Kind, Limits, Message, MessageId, OptionNumber, Options, Token};
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
@@ -35,7 +37,9 @@ impl Load {
             socket.set_read_timeout(Some(PATIENCE)).expect("a limit");
             socket
         };
-        Self { peers: (0..PEERS).map(|_| peer()).collect(), path, speaks, id: 0, lost: 0 }
+        let peers: Vec<UdpSocket> = (0..PEERS).map(|_| peer()).collect();
+        peers.iter().filter(|_| speaks).for_each(|peer| introduce(peer, path));
+        Self { peers, path, speaks, id: 0, lost: 0 }
     }
 
     /// Asks for so long. Returns how many answers came.
@@ -102,6 +106,30 @@ impl Load {
         // RFC 7252 §3: an acknowledgement that holds 2.05.
         assert!(!self.speaks || (buffer[0] == 0x62 && buffer[1] == 0x45), "it is answered: {:02x?}", &buffer[..length.min(32)]);
         Ok(length)
+    }
+}
+
+/// Shows the server where the peer is, if it asks for that (RFC 9175 §2.4): it is sent its Echo value.
+fn introduce(peer: &UdpSocket, path: &str) {
+    let mut buffer = [0; 2048];
+    let mut ask = |id: u16, echo: Option<&[u8]>| {
+        let options = Options::builder().path(&format!("/{path}")).expect("short");
+        let options = match echo {
+            Some(echo) => options.push(OptionNumber::ECHO, echo).expect("short"),
+            None => options,
+        };
+        let message = Message::new(Code::GET, Token::default()).with_options(options.build());
+        let mut bytes = BytesMut::new();
+        Datagram { kind: Kind::Confirmable, id: MessageId(id), message }.encode(&mut bytes);
+        peer.send(&bytes).expect("sent");
+        let length = peer.recv(&mut buffer).expect("answered");
+        let limits = Limits { message: buffer.len(), ..Limits::default() };
+        Datagram::parse(Bytes::copy_from_slice(&buffer[..length]), &limits).expect("a message").message
+    };
+    // These ids are used for nothing else.
+    let answer = ask(u16::MAX - 1, None);
+    if let Some(echo) = answer.options.first(OptionNumber::ECHO) {
+        assert_eq!(ask(u16::MAX, Some(echo)).code, Code::CONTENT);
     }
 }
 
