@@ -159,6 +159,19 @@ fn our_ping_is_answered_by_the_pong_with_its_token_alone() {
 }
 
 #[test]
+fn a_pong_without_a_token_answers_the_oldest_ping_as_libcoap_means_it() {
+    let mut world = with_device(device());
+    let now = world.now;
+    let pings = [world.ends[SERVER].ping(now), world.ends[SERVER].ping(now)];
+    for ping in pings {
+        world.inject(SERVER, frame(&Message::new(Code::PONG, Token::EMPTY)));
+        assert_eq!(world.event(SERVER), Event::Pong { ping, custody: false });
+    }
+    world.inject(SERVER, frame(&Message::new(Code::PONG, Token::EMPTY)));
+    assert!(world.events[SERVER].is_empty());
+}
+
+#[test]
 fn section_5_5_a_release_finishes_what_is_under_way_on_both_sides_and_begins_nothing() {
     let mut world = world();
     let theirs = world.request(CLIENT, get("/slow"));
