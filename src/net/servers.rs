@@ -27,6 +27,7 @@ pub struct ServerTrust(Believed);
 enum Believed {
     Anchors { anchors: Arc<Anchors>, policy: Policy, clock: Arc<dyn Clock> },
     Fingerprint(Fingerprint),
+    Anything,
     Nothing,
 }
 
@@ -42,6 +43,12 @@ impl ServerTrust {
         Self(Believed::Fingerprint(certificate))
     }
 
+    /// Whatever the server presents: whoever sits between can read and change everything. For a bench with a device whose
+    /// certificate nobody has.
+    pub fn danger_anything() -> Self {
+        Self(Believed::Anything)
+    }
+
     /// No certificate: for peers that share a key.
     pub fn nothing() -> Self {
         Self(Believed::Nothing)
@@ -54,6 +61,7 @@ impl ServerTrust {
                 Some(own) if Fingerprint::of(own) == *pinned => Ok(None),
                 _ => Err(Refusal::NotPinned),
             },
+            Believed::Anything => Ok(None),
             Believed::Nothing => Err(Refusal::NotTrusted),
         }
     }
@@ -64,6 +72,7 @@ impl fmt::Debug for ServerTrust {
         match &self.0 {
             Believed::Anchors { anchors, .. } => write!(out, "ServerTrust({anchors:?})"),
             Believed::Fingerprint(pinned) => write!(out, "ServerTrust({pinned})"),
+            Believed::Anything => out.write_str("ServerTrust(anything)"),
             Believed::Nothing => out.write_str("ServerTrust(nothing)"),
         }
     }
