@@ -9,6 +9,7 @@
 mod backup;
 mod ca;
 mod check;
+mod coap;
 mod completions;
 mod context;
 mod doctor;
@@ -55,6 +56,7 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Ca(ca::Ca),
+    Coap(coap::Coap),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Doctor(doctor::Doctor),
@@ -76,6 +78,7 @@ impl Command {
             Self::Serve(command) => command.run(context),
             Self::Check(command) => command.run(context),
             Self::Ca(command) => command.run(context),
+            Self::Coap(command) => command.run(context),
             Self::Backup(command) => command.run(context),
             Self::Restore(command) => command.run(context),
             Self::Doctor(command) => command.run(context),

@@ -1,0 +1,1 @@
+//! The client against servers of other makers, and against a socket that misbehaves.
