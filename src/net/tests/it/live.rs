@@ -8,8 +8,8 @@ use bytes::Bytes;
 use gatehouse_base::{SimulatedClock, SystemRandom};
 use gatehouse_certs::chain::{Bundle, Question};
 use gatehouse_net::{
-    ClientJudge, ClientOptions, Config, Credentials, DatagramConnection, DatagramGate, DatagramListener, DatagramService, Dtls,
-    DtlsConnector, Engine, FileClients, FromFiles, ServerTrust, Shutdown,
+    ClientJudge, ClientOptions, Config, ConnectError, Credentials, DatagramConnection, DatagramGate, DatagramListener, DatagramService,
+    Dtls, DtlsClient, DtlsConnector, Engine, FileClients, FromFiles, ServerTrust, Shutdown,
 };
 use gatehouse_pki::{Fingerprint, Rule};
 use gatehouse_types::{Secret, UnixTime};
@@ -17,10 +17,10 @@ use openssl::ssl::SslStream;
 use std::{
     fs,
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     sync::Arc,
 };
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::{sync::mpsc::unbounded_channel, task::JoinHandle};
 
 type Client = SslStream<TcpStream>;
 
@@ -104,28 +104,73 @@ impl DatagramService for Echo {
     }
 }
 
+/// A port for datagrams that runs until it is told to stop.
+struct DatagramPort {
+    address: SocketAddr,
+    judge: Arc<Judge>,
+    shutdown: Shutdown,
+    running: JoinHandle<()>,
+}
+
+impl DatagramPort {
+    fn open(bundle: &Bundle) -> Self {
+        let anchors = configure(bundle, &Question::CLIENT).expect("good anchors");
+        let judge = Arc::new(Judge::new(anchors, policy(&Question::CLIENT), unbounded_channel().0));
+        let clock = Arc::new(SimulatedClock::new(UnixTime::from(Question::CLIENT.at)));
+        let gate = DatagramGate::new(&Config::default());
+        let dtls = Dtls::new("dtls", &gate, Presenting::new(credentials()), &[b"coap"], judge.clone(), clock, &SystemRandom);
+        let listener = DatagramListener::bind("dtls", ([127, 0, 0, 1], 0).into(), gate, Some(dtls)).expect("bound");
+        let (address, shutdown) = (listener.address(), Shutdown::new());
+        let running = tokio::spawn(listener.run(Arc::new(Echo), shutdown.clone()));
+        Self { address, judge, shutdown, running }
+    }
+
+    async fn connect(&self, who: &str) -> Result<DtlsClient, ConnectError> {
+        let chain = fs::read(file(who, "chain.pem")).expect("kept");
+        let device = Credentials::from_pem(&chain, &Secret::new(key_of(who).expect("kept"))).expect("credentials");
+        let trust = ServerTrust::fingerprint(Fingerprint::of(credentials().chain().next().expect("its own")));
+        let connector = DtlsConnector::new(ClientOptions { trust, credentials: Some(&device), shared: None, alpn: &[] }).expect("usable");
+        connector.connect(self.address, None).await
+    }
+
+    async fn stop(self) {
+        self.shutdown.stop();
+        self.running.await.expect("ended");
+    }
+}
+
+async fn still_there(client: &mut DtlsClient) -> bool {
+    let word = Bytes::from_static(b"alive");
+    client.send(&word).await.is_ok() && client.receive().await.is_ok_and(|answer| answer == Some(word))
+}
+
 #[tokio::test]
 async fn a_peer_over_dtls_ends_with_its_chain_as_well() {
-    let bundle = kept("good/p256-long");
-    let judge = Judge::new(configure(&bundle, &Question::CLIENT).expect("good anchors"), policy(&Question::CLIENT), unbounded_channel().0);
-    let judge = Arc::new(judge);
-    let clock = Arc::new(SimulatedClock::new(UnixTime::from(Question::CLIENT.at)));
-    let gate = DatagramGate::new(&Config::default());
-    let dtls = Dtls::new("dtls", &gate, Presenting::new(credentials()), &[b"coap"], judge.clone(), clock, &SystemRandom);
-    let listener = DatagramListener::bind("dtls", ([127, 0, 0, 1], 0).into(), gate, Some(dtls)).expect("bound");
-    let (address, shutdown) = (listener.address(), Shutdown::new());
-    let running = tokio::spawn(listener.run(Arc::new(Echo), shutdown.clone()));
-    let chain = fs::read(file("good/p256-long", "chain.pem")).expect("kept");
-    let device = Credentials::from_pem(&chain, &Secret::new(key_of("good/p256-long").expect("kept"))).expect("credentials");
-    let trust = ServerTrust::fingerprint(Fingerprint::of(credentials().chain().next().expect("its own")));
-    let connector = DtlsConnector::new(ClientOptions { trust, credentials: Some(&device), shared: None, alpn: &[] }).expect("usable");
-    let mut client = connector.connect(address, None).await.expect("let in");
-    client.send(&Bytes::from_static(b"alive")).await.expect("sent");
-    assert_eq!(client.receive().await.expect("answered"), Some(Bytes::from_static(b"alive")));
-    judge.believe(configure(&kept("good/p384-long"), &Question::CLIENT).expect("good anchors"));
+    let port = DatagramPort::open(&kept("good/p256-long"));
+    let mut client = port.connect("good/p256-long").await.expect("let in");
+    assert!(still_there(&mut client).await);
+    port.judge.believe(configure(&kept("good/p384-long"), &Question::CLIENT).expect("good anchors"));
     assert_eq!(client.receive().await.expect("a good-bye"), None);
-    shutdown.stop();
-    running.await.expect("ended");
+    port.stop().await;
+}
+
+#[tokio::test]
+async fn a_revocation_ends_the_dtls_peer_that_it_names_and_neither_others_nor_those_who_came_anew() {
+    let mut both = kept("bad/revoked-leaf");
+    let lists = std::mem::take(&mut both.lists);
+    both.anchors.extend(kept("good/p384-long").anchors);
+    let port = DatagramPort::open(&both);
+    let mut named = port.connect("bad/revoked-leaf").await.expect("let in");
+    let mut unnamed = port.connect("good/p384-long").await.expect("let in");
+    // The same device once more, from another port, which ends nothing.
+    let mut anew = port.connect("good/p384-long").await.expect("let in");
+    assert!(still_there(&mut named).await && still_there(&mut unnamed).await && still_there(&mut anew).await);
+    let with_lists = Bundle { lists, ..both };
+    port.judge.believe(configure(&with_lists, &Question::CLIENT).expect("good anchors"));
+    assert_eq!(named.receive().await.expect("a good-bye"), None);
+    assert!(still_there(&mut unnamed).await && still_there(&mut anew).await);
+    assert!(port.connect("bad/revoked-leaf").await.is_err(), "nor does it come in again");
+    port.stop().await;
 }
 
 #[test]
