@@ -23,4 +23,4 @@ mod tools;
 pub use nats::Nats;
 pub use openssl::openssl;
 pub use postgres::{Durability, Postgres};
-pub use tools::{is_root, missing, require_tool};
+pub use tools::{is_root, missing, require_python, require_tool};

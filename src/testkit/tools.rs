@@ -19,6 +19,19 @@ pub fn require_tool(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// The Python that has the CoAP clients of other makers. `packaging/need test` installs them in the work tree.
+///
+/// # Panics
+/// When it is missing and `CI` is set.
+pub fn require_python() -> Option<PathBuf> {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/referees/bin/python");
+    if is_program(&python) {
+        return Some(python);
+    }
+    missing("target/tools/referees", "`packaging/need test` has not been run");
+    None
+}
+
 /// Says why a test does not run; fails it where nothing may be left out.
 ///
 /// # Panics

@@ -1,0 +1,173 @@
+//! The door with a small set of resources, over TCP and TLS.
+
+use gatehouse_base::{SimulatedClock, SystemRandom};
+use gatehouse_certs::{
+    chain::{Bundle, Question},
+    folder,
+};
+use gatehouse_coap::{
+    Anyone, Common, Config, Framing, Granted, Refusal, Refusals, Request, Response, Route, Routes, Server, Traces, VerifiedPeer, time,
+};
+use gatehouse_net::{CertificateSource, ClientJudge, Credentials, Gate, Listener, Shutdown, Tls};
+use gatehouse_pki::{
+    Anchors, Certificate, ExpiredLeaf, KeyIdentifiers, Policy, Purpose, Rejection, Revocation, SoftwareKey, VerifiedChain,
+};
+use gatehouse_types::{Secret, UnixTime};
+use gatehouse_wire::coap::{Code, ContentFormat};
+use rcgen::{CertificateParams, KeyPair};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// What `/greeting` says.
+pub(crate) const WELCOME: &str = "welcome to the gatehouse";
+
+/// What the clock of `/x.plgd.dev/time` shows.
+const TOLD: UnixTime = UnixTime::from_millis(1_767_323_045_678);
+
+/// A door that runs until it is dropped.
+pub(crate) struct House {
+    pub(crate) address: SocketAddr,
+    /// What `/note` says. Whoever observes it holds a receiver.
+    note: watch::Sender<String>,
+    shutdown: Shutdown,
+    running: JoinHandle<()>,
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.shutdown.stop();
+        self.running.abort();
+    }
+}
+
+impl House {
+    /// `coap+tcp`.
+    pub(crate) fn clear() -> Self {
+        let listener = Listener::bind("clear", ([127, 0, 0, 1], 0).into(), None).expect("bound");
+        Self::stream(listener, Framing::Standard)
+    }
+
+    /// `coaps+tcp` for whoever presents a chain below the anchors of this one of `certs/`.
+    pub(crate) fn tls(chain: &str, framing: Framing) -> Self {
+        let clock = Arc::new(SimulatedClock::new(UnixTime::from(Question::CLIENT.at)));
+        let tls = Tls::for_devices("tls", own(), &[b"coap"], Arc::new(Judge::of(&kept(chain))), clock);
+        Self::stream(Listener::bind("tls", ([127, 0, 0, 1], 0).into(), Some(tls)).expect("bound"), framing)
+    }
+
+    fn stream(listener: Listener, framing: Framing) -> Self {
+        let (note, shutdown, address) = (watch::Sender::new(String::new()), Shutdown::new(), listener.address());
+        let gate = Gate::new(gatehouse_net::Config::default());
+        let running = tokio::spawn(listener.run(server(&note, framing), gate, shutdown.clone()));
+        Self { address, note, shutdown, running }
+    }
+
+    /// Waits until nobody observes `/note` any more.
+    pub(crate) async fn forgotten(&self) {
+        self.note.closed().await;
+    }
+}
+
+fn server(note: &watch::Sender<String>, framing: Framing) -> Arc<Server> {
+    let (config, refusals) = (Config::default(), if framing == Framing::Devices { Refusals::DEVICES } else { Refusals::default() });
+    let common = Common::new(&config, Traces::new());
+    Arc::new(Server::new(routes(note).refusing(refusals), framing, config, &common, Arc::new(SystemRandom)))
+}
+
+fn routes(note: &watch::Sender<String>) -> Routes {
+    let (read, written) = (note.clone(), note.clone());
+    let read = move |_: Granted<Anyone>, request: Request| {
+        let show = |state: &String| -> Result<Response, Refusal> { Ok(Response::body(ContentFormat::TEXT, state.clone())) };
+        let answer = if request.observes() { Response::observed(read.subscribe(), show) } else { show(&read.borrow()) };
+        async move { answer }
+    };
+    let write = move |_: Granted<Anyone>, request: Request| {
+        written.send_replace(String::from_utf8_lossy(request.body()).into_owned());
+        async { Code::CHANGED }
+    };
+    time(Arc::new(SimulatedClock::new(TOLD)))
+        .with(Route::get("/greeting", greet))
+        .with(Route::get("/whoami", tell))
+        .with(Route::get("/note", read))
+        .with(Route::new(Code::PUT, "/note", write))
+        .with(Route::post("/turn", turn_around))
+}
+
+async fn greet(_: Granted<Anyone>, _: Request) -> Response {
+    Response::body(ContentFormat::TEXT, WELCOME)
+}
+
+async fn tell(chain: Granted<VerifiedPeer>, request: Request) -> Response {
+    let alpn = request.peer().alpn().map_or_else(|| "none".into(), String::from_utf8_lossy);
+    Response::body(ContentFormat::TEXT, format!("{:?} {alpn} {}", request.peer().engine(), chain.path().len()))
+}
+
+async fn turn_around(_: Granted<Anyone>, request: Request) -> Response {
+    Response::body(ContentFormat::OCTET_STREAM, request.body().iter().rev().copied().collect::<Vec<_>>()).with_code(Code::CHANGED)
+}
+
+/// The door's own certificate: nothing depends on who signed it.
+fn own() -> Arc<dyn CertificateSource> {
+    let key = KeyPair::generate().expect("a key");
+    let names = vec!["localhost".to_owned()];
+    let own = CertificateParams::new(names).expect("names").self_signed(&key).expect("a certificate");
+    let signer = SoftwareKey::from_pkcs8(Secret::new(key.serialize_der())).expect("a key");
+    let credentials = Credentials::from_signer(vec![own.der().to_vec()], Arc::new(signer)).expect("credentials");
+    Arc::new(Own(Arc::new(credentials)))
+}
+
+#[derive(Debug)]
+struct Own(Arc<Credentials>);
+
+impl CertificateSource for Own {
+    fn current(&self) -> Option<Arc<Credentials>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+/// Asks `pki` with the anchors of a kept chain, and with what is configured below them.
+struct Judge(Anchors);
+
+impl Judge {
+    const POLICY: Policy = Policy {
+        purpose: Purpose::Client,
+        expired_leaf: ExpiredLeaf::Refuse,
+        revocation: Revocation::WhenPresent,
+        key_identifiers: KeyIdentifiers::Require,
+    };
+
+    fn of(bundle: &Bundle) -> Self {
+        let certificate = |der: &Vec<u8>| Certificate::from_der(der).expect("a good anchor");
+        let anchors = bundle.anchors.iter().map(certificate).fold(Anchors::builder(), |builder, anchor| builder.anchor(anchor));
+        let builder = bundle.intermediates.iter().map(certificate).fold(anchors, |builder, known| builder.intermediate(known));
+        Self(builder.build().expect("every chain has an anchor"))
+    }
+}
+
+impl ClientJudge for Judge {
+    fn judge(&self, presented: &[&[u8]], now: UnixTime) -> Result<VerifiedChain, Rejection> {
+        self.0.verify(presented, &Self::POLICY, now)
+    }
+
+    fn still_good(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), Rejection> {
+        self.0.recheck(chain, &Self::POLICY, now)
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Judge")
+    }
+}
+
+fn kept(chain: &str) -> Bundle {
+    folder::read(&folder::home().join(chain)).expect("the chain is kept")
+}
+
+/// The files of a client: its chain, and the key of its leaf.
+pub(crate) fn files(chain: &str) -> [PathBuf; 2] {
+    ["chain.pem", "leaf-key.pem"].map(|name| folder::home().join(chain).join(name))
+}
