@@ -14,6 +14,9 @@ use std::{
 /// How long an answer is awaited before something is sent again.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// How often good-bye is said to a server that does not answer.
+const FAREWELLS: usize = 8;
+
 /// Nobody waits longer for an answer.
 pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 
@@ -179,10 +182,24 @@ impl Client {
         false
     }
 
-    /// Says good-bye.
+    /// Says good-bye once, and does not wait.
     pub(crate) fn close(mut self) {
         drop(self.stream.shutdown());
         std::mem::take(&mut self.stream.get_mut().outgoing).iter().for_each(|datagram| self.send(datagram));
+    }
+
+    /// Says good-bye until the server has heard it, so that it does not keep the place.
+    pub(crate) fn leave(mut self) {
+        drop(self.stream.shutdown());
+        let last = std::mem::take(&mut self.stream.get_mut().outgoing);
+        for _ in 0..FAREWELLS {
+            last.iter().for_each(|datagram| self.send(datagram));
+            self.take_in();
+            // RFC 5246 §7.2.1: a good-bye is answered with one.
+            if self.stream.ssl_read(&mut [0; 2048]).is_err_and(|error| error.code() == ErrorCode::ZERO_RETURN) {
+                return;
+            }
+        }
     }
 
     /// One datagram of the server's, if one comes soon.

@@ -72,7 +72,7 @@ fn ask(context: &SslContext, server: SocketAddr, stop: &AtomicBool) -> Tally {
         number += 1;
         client.echo(&number.to_be_bytes())
     });
-    client.close();
+    client.leave();
     tally
 }
 
@@ -84,7 +84,7 @@ fn come(context: &SslContext, server: SocketAddr, stop: &AtomicBool) -> Tally {
         let is_in = client.connect();
         tally.done += u64::from(is_in);
         let is_served = is_in && client.echo(b"here");
-        client.close();
+        client.leave();
         is_served
     });
     tally

@@ -225,7 +225,7 @@ impl Siege {
             if is_whole {
                 client.flight();
                 self.let_in += u64::from(client.is_established());
-                client.close();
+                client.leave();
             }
         }
     }
