@@ -4,4 +4,10 @@
 #![allow(missing_docs, reason = "tests say what they are by their names")]
 
 mod aiocoap;
+mod device;
 mod house;
+
+/// As the clients take and print bytes.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,158 @@
+//! A constrained device with Mbed TLS: its hello, who of its kind comes in, and the framing traps as they look in TLS records.
+
+use crate::{
+    hex,
+    house::{House, files},
+};
+use gatehouse_coap::Framing;
+use gatehouse_testkit::{
+    process::{Process, command},
+    require_python,
+};
+use std::{
+    io::{Read, Write},
+    path::Path,
+    process::Stdio,
+};
+
+/// `GET /x.plgd.dev/time` as a device sends it: a token of eight bytes, Accept 10000 and the critical option 2049.
+const GET_TIME: &str = "d80b01a1a2a3a4a5a6a7a8ba782e706c67642e6465760474696d65622710e206e30800";
+
+/// 2.05 with the token, Content-Format 10000, Max-Age 0 and `{"time": "2026-01-02T03:04:05.678Z"}`.
+const TIME: &str = "d81845a1a2a3a4a5a6a7a8c2271020ffa16474696d657818323032362d30312d30325430333a30343a30352e3637385a";
+
+/// `POST /turn` with Content-Format 10000, Accept 10000, options 2049 and 2053, and the body `c0ffee`.
+const POST_TURN: &str = "d80a02b1b2b3b4b5b6b7b8b47475726e122710522710e206e30800420800ffc0ffee";
+
+/// 2.04 with the token, Content-Format 42 and the body turned around.
+const TURNED: &str = "6844b1b2b3b4b5b6b7b8c12affeeffc0";
+
+/// What the device prints. `None` where it cannot run.
+struct Said {
+    hello: Vec<u8>,
+    suite: Option<String>,
+    records: Vec<Vec<u8>>,
+    refused: bool,
+}
+
+fn run(house: &House, chain: Option<&str>, messages: &[&str], records: usize) -> Option<Said> {
+    let mut device = command(require_python()?);
+    device
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/referees/device.py"))
+        .arg(records.to_string())
+        .arg(house.address.port().to_string());
+    device.args(chain.map(files).iter().flatten()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut device = Process::start("device.py", device).expect("the device starts");
+    device.child().stdin.take().expect("a pipe").write_all(messages.join("\n").as_bytes()).expect("written");
+    let mut text = String::new();
+    device.child().stdout.take().expect("a pipe").read_to_string(&mut text).expect("read");
+    assert!(device.wait().expect("ended").success(), "{text}");
+    let values = |key: &str| text.lines().filter_map(|line| line.strip_prefix(key)).map(str::trim).collect::<Vec<_>>();
+    Some(Said {
+        hello: unhex(values("hello").first().expect("a hello")),
+        suite: values("suite").first().map(|&suite| suite.to_owned()),
+        records: values("record").into_iter().map(unhex).collect(),
+        refused: !values("refused").is_empty(),
+    })
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.chars().filter_map(|digit| digit.to_digit(16)).map(|digit| digit as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+/// RFC 8323 §3.2: how long the first message is of what is here.
+fn length_of_first(bytes: &[u8]) -> usize {
+    let token = usize::from(bytes[0] & 15);
+    let (extended, rest) = match bytes[0] >> 4 {
+        13 => (1, 13 + usize::from(bytes[1])),
+        14 => (2, 269 + usize::from(u16::from_be_bytes([bytes[1], bytes[2]]))),
+        15 => panic!("longer than any device takes"),
+        short => (0, usize::from(short)),
+    };
+    2 + extended + token + rest
+}
+
+/// The extensions of a ClientHello, in order, and what is in each.
+fn extensions(hello: &[u8]) -> Vec<(u16, &[u8])> {
+    let word = |at: usize| u16::from_be_bytes([hello[at], hello[at + 1]]);
+    // Record, handshake and version, random, session id.
+    let suites = 5 + 4 + 2 + 32 + 1 + usize::from(hello[43]);
+    let methods = suites + 2 + usize::from(word(suites));
+    let mut at = methods + 1 + usize::from(hello[methods]) + 2;
+    let mut found = Vec::new();
+    while at < hello.len() {
+        let length = usize::from(word(at + 2));
+        found.push((word(at), &hello[at + 4..at + 4 + length]));
+        at += 4 + length;
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_answered_without_having_said_anything_but_its_requests() {
+    let house = House::tls("good/p256-long", Framing::Devices);
+    let Some(said) = run(&house, Some("good/p256-long"), &[GET_TIME, POST_TURN], 3) else { return };
+    assert_eq!(said.suite.as_deref(), Some("TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256"));
+    // The six suites in the order of real devices, and the signal for renegotiation; neither a server name nor ALPN.
+    assert!(hex(&said.hello).contains("000ec02bc023c02cc024c02fc03000ff"), "{}", hex(&said.hello));
+    let extensions = extensions(&said.hello);
+    assert!(extensions.iter().all(|(number, _)| ![0, 16].contains(number)), "{extensions:?}");
+    assert!(extensions.contains(&(10, &unhex("000400170018")[..])) && extensions.contains(&(23, &[])), "{extensions:?}");
+    // The door introduces itself first, with nothing in it but a token of eight bytes.
+    assert_eq!((&said.records[0][..2], said.records[0].len()), (&[0x08, 0xe1][..], 10));
+    // The two are worked on side by side.
+    let mut answers: Vec<_> = said.records[1..].iter().map(|record| hex(record)).collect();
+    answers.sort();
+    assert_eq!(answers, [TURNED, TIME]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_message_to_a_device_has_a_record_of_its_own_and_is_long_enough() {
+    let house = House::tls("good/p256-long", Framing::Devices);
+    // What a device would have to say at once for the answers to be there at once.
+    let together: String = std::iter::repeat_n(GET_TIME, 20).collect();
+    let delete = "0804c1c2c3c4c5c6c7c8";
+    let ping = "08e2d1d2d3d4d5d6d7d8";
+    let Some(said) = run(&house, Some("good/p256-long"), &[ping, delete, &together], 23) else { return };
+    assert!(!said.refused && said.records.len() == 23, "{}", said.records.len());
+    for record in &said.records {
+        assert_eq!(length_of_first(record), record.len(), "{}", hex(record));
+        assert!(record.len() >= 7, "{}", hex(record));
+    }
+    let count = |start: &str| said.records.iter().filter(|record| hex(record).starts_with(start)).count();
+    assert_eq!((count("08e1"), count("08e3d1d2d3d4d5d6d7d8"), count(TIME)), (1, 1, 20));
+    assert!(said.records.iter().any(|record| hex(record).contains("84c1c2c3c4c5c6c7c8")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_may_spread_its_request_over_records() {
+    let house = House::tls("good/p256-long", Framing::Devices);
+    let (begin, end) = GET_TIME.split_at(10);
+    let Some(said) = run(&house, Some("good/p256-long"), &[begin, end], 2) else { return };
+    assert_eq!(hex(&said.records[1]), TIME);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_comes_in_with_its_chain_or_with_a_leaf_whose_issuers_are_known() {
+    for (known, presented, let_in) in [
+        ("good/p256-long", Some("good/p256-long"), true),
+        ("good/intermediates-configured", Some("good/intermediates-configured"), true),
+        ("good/root-leaf", Some("good/root-leaf"), true),
+        // The same leaf where nobody knows who issued it, a chain of strangers, and nothing at all.
+        ("good/p256-long", Some("good/intermediates-configured"), false),
+        ("good/p256-long", Some("good/p384-long"), false),
+        ("good/p256-long", None, false),
+    ] {
+        let house = House::tls(known, Framing::Devices);
+        let Some(said) = run(&house, presented, &[GET_TIME], 2) else { return };
+        let answered = said.records.iter().any(|record| hex(record) == TIME);
+        // Who is refused is refused in its handshake.
+        assert_eq!(
+            (answered, said.suite.is_some(), said.refused),
+            (let_in, let_in, !let_in),
+            "{presented:?} where {known} is believed: {:?}",
+            said.records
+        );
+    }
+}
