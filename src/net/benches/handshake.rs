@@ -37,6 +37,9 @@ use std::{
 const WARM: usize = 100;
 const IDLE: usize = 500;
 
+/// Nobody here needs so long.
+const HANDSHAKE_SECONDS: u64 = 10;
+
 /// How long a server may take to be there.
 const START: Duration = Duration::from_secs(10);
 
@@ -56,7 +59,7 @@ fn main() {
 
     println!("{:24} {:8.0}", "floor, ring", floor::ring(time));
     println!("{:24} {:8.0}", "floor, OpenSSL", floor::openssl(time));
-    let port = Port::open(&chains);
+    let port = Port::open(&chains, HANDSHAKE_SECONDS);
     let mut rates = Vec::new();
     for (name, address) in [("TLS, rustls", port.rustls), ("TLS, OpenSSL", port.openssl)] {
         rates.push((name, rate(port.id(), time, || connect(&tls, address).map(good_bye).is_some())));
@@ -92,7 +95,7 @@ fn memory(chains: &Chains, tls: &SslContext, datagrams: &SslContext) {
         ("TLS, OpenSSL", &|port| connect(tls, port.openssl).map(Held::Stream)),
         ("DTLS", &|port| associate(datagrams, port.dtls).map(Held::Association)),
     ] {
-        let port = Port::open(chains);
+        let port = Port::open(chains, HANDSHAKE_SECONDS);
         let mut held: Vec<Held> = (0..WARM).map(|_| open(&port).expect("let in")).collect();
         let before = resident(port.id());
         held.extend((0..IDLE).map(|_| open(&port).expect("let in")));

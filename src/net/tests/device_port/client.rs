@@ -17,8 +17,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// How often good-bye is said to a server that does not answer.
 const FAREWELLS: usize = 8;
 
-/// Nobody waits longer for an answer.
-pub(crate) const LIMIT: Duration = Duration::from_secs(5);
+/// Nobody waits longer for an answer, however busy the machine is.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// What OpenSSL takes for a socket.
 #[derive(Debug, Default)]
@@ -103,7 +103,7 @@ impl Client {
         Self::new(context, self.socket.try_clone().expect("a socket"))
     }
 
-    pub(crate) fn is_established(&self) -> bool {
+    fn is_established(&self) -> bool {
         self.stream.ssl().is_init_finished()
     }
 

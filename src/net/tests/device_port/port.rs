@@ -26,9 +26,6 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 /// The first argument of the process that is the server.
 const ROLE: &str = "serve";
 
-/// Nobody needs so long for a handshake but those who mean not to end it.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// A server that runs until it is dropped.
 pub(crate) struct Port {
     process: Process,
@@ -53,9 +50,10 @@ pub(crate) struct Inside {
 }
 
 impl Port {
-    pub(crate) fn open(chains: &Chains) -> Self {
+    /// A handshake may take so many seconds.
+    pub(crate) fn open(chains: &Chains, handshake_seconds: u64) -> Self {
         let mut command = on_server_core(env::current_exe().expect("this program"));
-        command.arg(ROLE).arg(chains.file("")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg(ROLE).arg(chains.file("")).arg(handshake_seconds.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process::start("device port", command).expect("started");
         let orders = process.child().stdin.take().expect("piped");
         let mut answers = BufReader::new(process.child().stdout.take().expect("piped"));
@@ -86,20 +84,21 @@ fn numbers<T: std::str::FromStr>(answers: &mut impl BufRead) -> Vec<T> {
 pub(crate) fn serve_if_asked() -> bool {
     let mut arguments = env::args_os().skip(1);
     let is_asked = arguments.next().is_some_and(|role| role == ROLE);
-    if let Some(folder) = arguments.next().filter(|_| is_asked) {
+    let (folder, seconds) = (arguments.next(), arguments.next().and_then(|seconds| seconds.to_str()?.parse().ok()));
+    if let Some((folder, seconds)) = folder.zip(seconds).filter(|_| is_asked) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(serve(Path::new(&folder))).expect("served");
+        runtime.block_on(serve(Path::new(&folder), Duration::from_secs(seconds))).expect("served");
     }
     is_asked
 }
 
-async fn serve(folder: &Path) -> io::Result<()> {
+async fn serve(folder: &Path, handshake_timeout: Duration) -> io::Result<()> {
     let source: Arc<dyn CertificateSource> =
         Arc::new(FileCertificates::open(&folder.join("server.pem"), &folder.join("server-key.pem")).expect("a chain"));
     let judge: Arc<dyn ClientJudge> = Arc::new(FileClients::open(&folder.join("anchors.pem"), &[]).expect("anchors"));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let udp = UdpConfig { handshake_timeout: HANDSHAKE_TIMEOUT, sessions: 0, ..UdpConfig::default() };
-    let config = Config { handshake_timeout: HANDSHAKE_TIMEOUT, udp, ..Config::default() };
+    let udp = UdpConfig { handshake_timeout, sessions: 0, ..UdpConfig::default() };
+    let config = Config { handshake_timeout, udp, ..Config::default() };
     let (gate, datagram_gate) = (Gate::new(config.clone()), DatagramGate::new(&config));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let dtls = Dtls::new("dtls", &datagram_gate, source.clone(), &[b"coap"], judge.clone(), clock.clone(), &SystemRandom);

@@ -22,6 +22,9 @@ pub(crate) struct Amounts {
     pub(crate) undisturbed: Duration,
     /// Beside the first, which warms up.
     pub(crate) rounds: usize,
+    /// After so long the server gives a handshake up. In the long form it is as long as a round takes, so that each has the same number
+    /// of them open at once.
+    handshake_seconds: u64,
     hellos: usize,
     /// In a second. No server answers more datagrams than its socket can hold until it is looked at.
     hello_rate: f64,
@@ -40,6 +43,7 @@ impl Amounts {
     pub(crate) const FULL: Self = Self {
         undisturbed: Duration::from_secs(30),
         rounds: 10,
+        handshake_seconds: 20,
         hellos: 100_000,
         hello_rate: 10_000.0,
         halves: 20,
@@ -51,6 +55,7 @@ impl Amounts {
     pub(crate) const SHORT: Self = Self {
         undisturbed: Duration::from_secs(1),
         rounds: 1,
+        handshake_seconds: 3,
         hellos: 2000,
         hello_rate: 4000.0,
         halves: 2,
@@ -91,7 +96,7 @@ pub(crate) struct Siege {
 
 impl Siege {
     pub(crate) fn lay(chains: &Chains, amounts: Amounts) -> Self {
-        let port = Port::open(chains);
+        let port = Port::open(chains, amounts.handshake_seconds);
         let device = dtls(chains, "device");
         let mut victim = Client::new(&device, socket([127, 0, 0, 1], port.dtls));
         assert!(victim.connect() && victim.echo(b"here"), "the server serves whom it should");
@@ -153,7 +158,7 @@ impl Siege {
     /// What the server has in memory when nobody is in a handshake.
     pub(crate) fn memory_when_quiet(&mut self) -> u64 {
         let begun = Instant::now();
-        while self.inside().half_open > 0 && begun.elapsed() < 4 * LIMIT {
+        while self.inside().half_open > 0 && begun.elapsed() < LIMIT {
             pause(Duration::from_millis(20));
         }
         cores::resident(self.port.id())
@@ -223,8 +228,7 @@ impl Siege {
             order.iter().filter_map(|at| records.get(*at)).for_each(|record| client.send(record));
             let is_whole = (0..RECORDS).all(|at| order.contains(&at));
             if is_whole {
-                client.flight();
-                self.let_in += u64::from(client.is_established());
+                self.let_in += u64::from(client.connect());
                 client.leave();
             }
         }
