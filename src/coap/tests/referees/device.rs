@@ -3,6 +3,7 @@
 use crate::{
     hex,
     house::{House, files},
+    unhex,
 };
 use gatehouse_coap::Framing;
 use gatehouse_testkit::{
@@ -54,11 +55,6 @@ fn run(house: &House, chain: Option<&str>, messages: &[&str], records: usize) ->
         records: values("record").into_iter().map(unhex).collect(),
         refused: !values("refused").is_empty(),
     })
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.chars().filter_map(|digit| digit.to_digit(16)).map(|digit| digit as u8).collect();
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
 /// RFC 8323 §3.2: how long the first message is of what is here.

@@ -1,4 +1,4 @@
-//! The door with a small set of resources, over TCP and TLS.
+//! The door with a small set of resources, over TCP, TLS and DTLS.
 
 use gatehouse_base::{SimulatedClock, SystemRandom};
 use gatehouse_certs::{
@@ -8,7 +8,7 @@ use gatehouse_certs::{
 use gatehouse_coap::{
     Anyone, Common, Config, Framing, Granted, Refusal, Refusals, Request, Response, Route, Routes, Server, Traces, VerifiedPeer, time,
 };
-use gatehouse_net::{CertificateSource, ClientJudge, Credentials, Gate, Listener, Shutdown, Tls};
+use gatehouse_net::{CertificateSource, ClientJudge, Credentials, DatagramGate, DatagramListener, Dtls, Gate, Listener, Shutdown, Tls};
 use gatehouse_pki::{
     Anchors, Certificate, ExpiredLeaf, KeyIdentifiers, Policy, Purpose, Rejection, Revocation, SoftwareKey, VerifiedChain,
 };
@@ -54,10 +54,24 @@ impl House {
         Self::stream(Listener::bind("tls", ([127, 0, 0, 1], 0).into(), Some(tls)).expect("bound"), framing)
     }
 
+    /// `coaps` for whoever presents a chain below the anchors of this one of `certs/`.
+    pub(crate) fn dtls(chain: &str) -> Self {
+        let clock = Arc::new(SimulatedClock::new(UnixTime::from(Question::CLIENT.at)));
+        let gate = DatagramGate::new(&gatehouse_net::Config::default());
+        let dtls = Dtls::new("dtls", &gate, own(), &[b"coap"], Arc::new(Judge::of(&kept(chain))), clock, &SystemRandom);
+        Self::datagram(DatagramListener::bind("dtls", ([127, 0, 0, 1], 0).into(), gate, Some(dtls)).expect("bound"))
+    }
+
     fn stream(listener: Listener, framing: Framing) -> Self {
         let (note, shutdown, address) = (watch::Sender::new(String::new()), Shutdown::new(), listener.address());
         let gate = Gate::new(gatehouse_net::Config::default());
         let running = tokio::spawn(listener.run(server(&note, framing), gate, shutdown.clone()));
+        Self { address, note, shutdown, running }
+    }
+
+    fn datagram(listener: DatagramListener) -> Self {
+        let (note, shutdown, address) = (watch::Sender::new(String::new()), Shutdown::new(), listener.address());
+        let running = tokio::spawn(listener.run(server(&note, Framing::Standard), shutdown.clone()));
         Self { address, note, shutdown, running }
     }
 
