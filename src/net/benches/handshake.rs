@@ -30,6 +30,7 @@ use std::{
     env,
     net::{SocketAddr, TcpStream},
     process::{Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -39,6 +40,9 @@ const IDLE: usize = 500;
 
 /// Nobody here needs so long.
 const HANDSHAKE_SECONDS: u64 = 10;
+
+/// After ten seconds of silence an association gives buffers back.
+const REST: Duration = Duration::from_secs(12);
 
 /// How long a server may take to be there.
 const START: Duration = Duration::from_secs(10);
@@ -97,8 +101,10 @@ fn memory(chains: &Chains, tls: &SslContext, datagrams: &SslContext) {
     ] {
         let port = Port::open(chains, HANDSHAKE_SECONDS);
         let mut held: Vec<Held> = (0..WARM).map(|_| open(&port).expect("let in")).collect();
+        thread::park_timeout(REST);
         let before = resident(port.id());
         held.extend((0..IDLE).map(|_| open(&port).expect("let in")));
+        thread::park_timeout(REST);
         let each = (resident(port.id()) - before) as f64 / IDLE as f64 / 1024.0;
         println!("{name:24} {each:8.1} kB for an idle connection; {} were held", held.len());
         held.into_iter().for_each(Held::close);
