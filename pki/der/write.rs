@@ -1,7 +1,8 @@
 //! Writing DER: elements made of parts that are DER already.
 //!
-//! Revocation lists are written by `rcgen`, and what a certificate says by [`append`], into one buffer. This writes the rest:
-//! requests, CMS messages, what is signed with its signature, and the numbers that tokens give as bare bytes. Whoever calls it answers for the parts, whose content is not looked at.
+//! Revocation lists are written by `rcgen`, and what a certificate says by `append`, into one buffer. This writes the rest:
+//! requests, CMS messages, what is signed with its signature, and the numbers that tokens give as bare bytes. Whoever calls it
+//! answers for the parts, whose content is not looked at.
 
 use super::{append, tag};
 use gatehouse_types::UnixTime;
