@@ -1,0 +1,115 @@
+//! libcoap's server, certificates made by another tool than ours, and requests.
+
+use gatehouse_client::{Client, Request, Settings};
+use gatehouse_testkit::{
+    process::{Process, accepts, command, poll_until},
+    require_tool,
+};
+use gatehouse_wire::coap::{Code, Uri};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+/// How long anything may take on a slow machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server of libcoap on loopback: `coap` and `coap+tcp` on its port, `coaps` and `coaps+tcp` on the next one.
+pub(crate) struct Server {
+    _process: Process,
+    port: u16,
+}
+
+impl Server {
+    /// Starts it with these arguments. `None` when libcoap is not installed.
+    pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
+        let program = require_tool("coap-server-openssl")?;
+        let secure = arguments.iter().any(|argument| matches!(*argument, "-c" | "-k"));
+        for _ in 0..5 {
+            let port = free_ports();
+            let mut server = command(&program);
+            server.args(["-A", "127.0.0.1", "-p", &port.to_string(), "-d", "10", "-v", "0"]).args(arguments);
+            server.stdout(Stdio::null()).stderr(Stdio::null());
+            let mut process = Process::start("coap-server", server).expect("started");
+            let last = SocketAddr::from(([127, 0, 0, 1], port + u16::from(secure)));
+            let ready = poll_until(PATIENCE, || (accepts(last) || !process.is_running()).then(|| process.is_running()));
+            if ready == Some(true) {
+                return Some(Self { _process: process, port });
+            }
+        }
+        panic!("coap-server does not get ready");
+    }
+
+    pub(crate) fn uri(&self, scheme: &str, path: &str) -> Uri {
+        let port = if scheme.starts_with("coaps") { self.port + 1 } else { self.port };
+        format!("{scheme}://127.0.0.1:{port}{path}").parse().expect("a URI")
+    }
+}
+
+/// A port that nothing uses, nor the one after it, over TCP and UDP.
+fn free_ports() -> u16 {
+    let free = || {
+        let first = TcpListener::bind(("127.0.0.1", 0)).ok()?;
+        let port = first.local_addr().ok()?.port();
+        let next = port.checked_add(1)?;
+        let _others = (UdpSocket::bind(("127.0.0.1", port)).ok()?, TcpListener::bind(("127.0.0.1", next)).ok()?);
+        UdpSocket::bind(("127.0.0.1", next)).ok().map(|_| port)
+    };
+    (0..100).find_map(|_| free()).expect("two free ports")
+}
+
+/// An authority with the certificates that it has signed, in a folder.
+pub(crate) struct Authority {
+    folder: tempfile::TempDir,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let (folder, key) = (tempfile::tempdir().expect("folder"), KeyPair::generate().expect("key"));
+        let mut parameters = CertificateParams::new(Vec::new()).expect("parameters");
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = parameters.self_signed(&key).expect("certificate");
+        fs::write(folder.path().join("ca.pem"), certificate.pem()).expect("written");
+        Self { folder, issuer: Issuer::new(parameters, key) }
+    }
+
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// Signs a certificate for these hosts, and says where it and its key are.
+    pub(crate) fn sign(&self, name: &str, hosts: &[&str], usage: ExtendedKeyUsagePurpose) -> [PathBuf; 2] {
+        let key = KeyPair::generate().expect("key");
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut parameters = CertificateParams::new(hosts).expect("parameters");
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        parameters.extended_key_usages = vec![usage];
+        parameters.use_authority_key_identifier_extension = true;
+        parameters.is_ca = IsCa::ExplicitNoCa;
+        let certificate = parameters.signed_by(&key, &self.issuer).expect("certificate");
+        let paths = ["pem", "key"].map(|kind| self.folder.path().join(format!("{name}.{kind}")));
+        fs::write(&paths[0], certificate.pem()).expect("written");
+        fs::write(&paths[1], key.serialize_pem()).expect("written");
+        paths
+    }
+}
+
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+pub(crate) fn request(code: Code, uri: &Uri) -> Request {
+    Request::new(code).options(uri.to_options(uri.port()).build()).timeout(PATIENCE)
+}
+
+pub(crate) async fn connect(uri: &Uri) -> Client {
+    Client::connect(uri, Settings::default()).await.expect("connected")
+}
