@@ -1,4 +1,4 @@
-//! The door with a small set of resources, over TCP, TLS and DTLS.
+//! The door with a small set of resources, behind any of the four transports.
 
 use gatehouse_base::{SimulatedClock, SystemRandom};
 use gatehouse_certs::{
@@ -52,6 +52,12 @@ impl House {
         let clock = Arc::new(SimulatedClock::new(UnixTime::from(Question::CLIENT.at)));
         let tls = Tls::for_devices("tls", own(), &[b"coap"], Arc::new(Judge::of(&kept(chain))), clock);
         Self::stream(Listener::bind("tls", ([127, 0, 0, 1], 0).into(), Some(tls)).expect("bound"), framing)
+    }
+
+    /// `coap`.
+    pub(crate) fn datagrams() -> Self {
+        let gate = DatagramGate::new(&gatehouse_net::Config::default());
+        Self::datagram(DatagramListener::bind("udp", ([127, 0, 0, 1], 0).into(), gate, None).expect("bound"))
     }
 
     /// `coaps` for whoever presents a chain below the anchors of this one of `certs/`.
