@@ -11,8 +11,8 @@ pub enum Refusal {
     /// Its chain breaks a rule.
     #[error(transparent)]
     Chain(#[from] Rejection),
-    /// None of its certificates is the expected one.
-    #[error("none of the presented certificates has the expected fingerprint")]
+    /// Its own certificate is not the expected one.
+    #[error("the server's certificate does not have the expected fingerprint")]
     NotPinned,
     /// Nothing that it could present is believed: only a shared key is.
     #[error("a certificate was presented where only a shared key is believed")]
@@ -37,8 +37,8 @@ impl ServerTrust {
         Self(Believed::Anchors { anchors, policy: Policy::new(Purpose::Server), clock })
     }
 
-    /// Any chain with a certificate of this fingerprint (SHA-256 over its DER) in it; of that, nothing else is asked. The
-    /// handshake proves the first certificate's key, so pinning another one believes whoever has the chain's first key.
+    /// A server whose own certificate, the first of its chain, has this fingerprint (SHA-256 over its DER); nothing else is asked
+    /// of it. Another certificate of the chain does not count: the handshake proves the first one's key only.
     pub fn fingerprint(certificate: Fingerprint) -> Self {
         Self(Believed::Fingerprint(certificate))
     }

@@ -51,14 +51,18 @@ fn start() -> Server {
     installation.start().expect("the server starts")
 }
 
-/// Asks with libcoap's client. `who` names the files of its certificate and key.
-fn ask(engine: &str, server: &Server, listener: &str, path: &str, who: Option<&str>, more: &[&str]) -> Option<Output> {
-    let scheme = match listener {
+fn scheme(listener: &str) -> &'static str {
+    match listener {
         "clear" => "coap+tcp",
         "datagrams" => "coap",
         "tcp" => "coaps+tcp",
         _ => "coaps",
-    };
+    }
+}
+
+/// Asks with libcoap's client. `who` names the files of its certificate and key.
+fn ask(engine: &str, server: &Server, listener: &str, path: &str, who: Option<&str>, more: &[&str]) -> Option<Output> {
+    let scheme = scheme(listener);
     let folder = server.installation().folder();
     let file = |name: String| folder.join(Path::new(&name)).to_string_lossy().into_owned();
     let mut client = command(require_tool(engine)?);
@@ -108,6 +112,37 @@ fn libcoap_finds_what_there_is_and_is_told_what_there_is_not() {
     let missing = ask(ENGINES[0], &server, "clear", "/no/such/place", None, &[]).expect("the client is there");
     let said = format!("{}{}", text(&missing), String::from_utf8_lossy(&missing.stderr));
     assert!(said.contains("4.04"), "{said}");
+}
+
+/// Asks with our own command.
+fn gatehouse(server: &Server, listener: &str, path: &str, more: &[&str]) -> Output {
+    let url = format!("{}://localhost:{}{path}", scheme(listener), server.address(listener).port());
+    let folder = server.installation().folder();
+    let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let mut client = command(PROGRAM);
+    client.args(["coap", "get", &url, "--timeout", "10s"]).args(more);
+    if ["tcp", "udp"].contains(&listener) {
+        client.args(["--ca", &file("ca.pem")]);
+    }
+    if more.is_empty() && ["tcp", "udp"].contains(&listener) {
+        client.args(["--cert", &file("device.pem"), "--key", &file("device.key")]);
+    }
+    run(client).expect("the command runs")
+}
+
+#[test]
+fn the_command_asks_over_every_scheme_and_ends_with_the_code_of_the_answer() {
+    let server = start();
+    for listener in ["clear", "datagrams", "tcp", "udp"] {
+        let told = gatehouse(&server, listener, "/x.plgd.dev/time", &[]);
+        assert!(told.status.success() && text(&told).starts_with("{\"time\": \"20"), "{listener}: {told:?}");
+        let missing = gatehouse(&server, listener, "/no/such/place", &[]);
+        assert_eq!((missing.status.code(), text(&missing).as_str()), (Some(6), ""), "{listener}: {missing:?}");
+    }
+    let folder = server.installation().folder();
+    let rogue = ["rogue.pem", "rogue.key"].map(|name| folder.join(name).to_string_lossy().into_owned());
+    let refused = gatehouse(&server, "tcp", "/x.plgd.dev/time", &["--cert", &rogue[0], "--key", &rogue[1]]);
+    assert!(!refused.status.success() && refused.stdout.is_empty() && !refused.stderr.is_empty(), "{refused:?}");
 }
 
 #[test]
