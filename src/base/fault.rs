@@ -45,3 +45,68 @@ pub trait Fault: Error {
         None
     }
 }
+
+/// The error's text with those of its causes, for logs and for the owner of the machine; peers are told less. A cause whose text
+/// the error repeats is not told twice.
+pub fn with_causes(error: &(impl Error + ?Sized)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let own = cause.to_string();
+        if !text.contains(&own) {
+            text = format!("{text}: {own}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The caller may not do what it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// It has not shown who it is.
+    #[error("this needs a caller that has shown who it is")]
+    Unauthenticated,
+    /// It is known, and may not do this.
+    #[error("the caller may not do this")]
+    Forbidden,
+}
+
+impl Fault for Denied {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Unauthenticated => Kind::Unauthenticated,
+            Self::Forbidden => Kind::Forbidden,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    fn layered(texts: &[&'static str]) -> Layer {
+        let (text, causes) = texts.split_first().expect("one at least");
+        Layer { text, source: (!causes.is_empty()).then(|| Box::new(layered(causes))) }
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes_and_nothing_twice() {
+        assert_eq!(with_causes(&layered(&["no start", "no store", "disk full"])), "no start: no store: disk full");
+        assert_eq!(with_causes(&layered(&["no start: no store", "no store", "disk full"])), "no start: no store: disk full");
+    }
+}

@@ -9,5 +9,5 @@ mod random;
 pub mod telemetry;
 
 pub use clock::{Clock, SimulatedClock, SystemClock};
-pub use fault::{Fault, Kind};
+pub use fault::{Denied, Fault, Kind, with_causes};
 pub use random::SystemRandom;

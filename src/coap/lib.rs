@@ -34,7 +34,7 @@ mod tree;
 pub use caller::Transport;
 pub use config::{Config, Framing};
 pub use counters::METRICS;
-pub use permission::{Anyone, Denied, Granted, Permission, VerifiedPeer};
+pub use permission::{Anyone, Granted, Permission, VerifiedPeer};
 pub use public::{Fetch, Health, Publications, discovery, health, publications, time};
 pub use refusal::Refusal;
 pub use remote::{Observation, Remote, RemoteError};

@@ -1,9 +1,9 @@
 //! Errors as answers: a code and a diagnostic text, made from [`Fault`] by one table.
 
 use crate::Response;
-use gatehouse_base::{Fault, Kind};
+use gatehouse_base::{Fault, Kind, with_causes};
 use gatehouse_wire::coap::Code;
-use std::{borrow::Cow, error::Error, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 /// Diagnostic texts are for people in front of a debugger; what a peer made them repeat must not fill its buffers.
 const MAX_TEXT: usize = 256;
@@ -41,7 +41,7 @@ impl Refusal {
             code: code(kind),
             text: if ours { fault.code().into() } else { shortened(fault.to_string()).into() },
             retry_after: fault.retry_after(),
-            for_the_log: ours.then(|| chain(fault)),
+            for_the_log: ours.then(|| with_causes(fault)),
         }
     }
 
@@ -89,16 +89,6 @@ impl<F: Fault> From<F> for Refusal {
 
 fn shortened(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MAX_TEXT));
-    text
-}
-
-fn chain(error: &(impl Error + ?Sized)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
     text
 }
 

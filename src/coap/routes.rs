@@ -1,9 +1,10 @@
 //! Routing, where nothing can be reached without a named permission.
 
 use crate::{
-    Denied, Granted, IntoResponse, Permission, Refusal, Request, Response,
+    Granted, IntoResponse, Permission, Refusal, Request, Response,
     tree::{Names, Tree, names},
 };
+use gatehouse_base::Denied;
 use gatehouse_wire::coap::{Code, ContentFormat, Message, OptionNumber, link_format::Link};
 use std::{fmt, pin::Pin, sync::Arc};
 

@@ -21,7 +21,7 @@ mod server;
 
 pub use config::Config;
 pub use counters::METRICS;
-pub use permission::{AsksFirst, Denied, Granted, Permission, ReadAuthorities, ReadHealth, ReadMetrics};
+pub use permission::{AsksFirst, Granted, Permission, ReadAuthorities, ReadHealth, ReadMetrics};
 pub use problem::Problem;
 pub use public::{Fetch, Publications, Readiness, health, metrics, publications};
 pub use routes::{Route, Routes};

@@ -6,7 +6,7 @@
 
 use crate::Problem;
 use axum::{extract::FromRequestParts, http::request::Parts};
-use gatehouse_base::{Fault, Kind};
+use gatehouse_base::Denied;
 use std::{convert::Infallible, fmt, marker::PhantomData};
 
 /// A named thing that a caller may or may not do.
@@ -19,33 +19,6 @@ pub trait Permission: Send + Sync + 'static {
     /// # Errors
     /// The caller has not shown who it is, or may not do this.
     fn check(request: &Parts) -> Result<(), Denied>;
-}
-
-/// The caller may not do what it asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// It has not shown who it is.
-    #[error("this needs a caller that has shown who it is")]
-    Unauthenticated,
-    /// It is known, and may not do this.
-    #[error("the caller may not do this")]
-    Forbidden,
-}
-
-impl Fault for Denied {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Unauthenticated => Kind::Unauthenticated,
-            Self::Forbidden => Kind::Forbidden,
-        }
-    }
-
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
-        }
-    }
 }
 
 /// Proof that the permission was checked for the request at hand.

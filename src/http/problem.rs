@@ -5,9 +5,9 @@ use axum::{
     http::{HeaderValue, Response, StatusCode, header},
     response::IntoResponse,
 };
-use gatehouse_base::{Fault, Kind};
+use gatehouse_base::{Fault, Kind, with_causes};
 use serde::Serialize;
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// The media type of problem details.
 pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -52,7 +52,7 @@ impl Problem {
             detail: (!ours).then(|| fault.to_string()),
             field: fault.field().map(str::to_owned),
             retry_after: fault.retry_after(),
-            for_the_log: ours.then(|| chain(fault)),
+            for_the_log: ours.then(|| with_causes(fault)),
         }))
     }
 
@@ -125,16 +125,6 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         response
     }
-}
-
-fn chain(error: &(impl Error + ?Sized)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

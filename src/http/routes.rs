@@ -115,11 +115,12 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Denied, Granted, Problem, ReadHealth};
+    use crate::{Granted, Problem, ReadHealth};
     use axum::{
         body::{Body, Bytes},
         http::{Request, StatusCode, request::Parts},
     };
+    use gatehouse_base::Denied;
     use std::sync::{
         Arc,
         atomic::{AtomicBool, Ordering},

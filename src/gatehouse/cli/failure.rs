@@ -1,8 +1,8 @@
 //! How a command fails: what went wrong, what to do next, and the exit code.
 
 use crate::app::control::Refusal;
-use gatehouse_base::{Fault, Kind};
-use std::{error::Error, fmt, process::ExitCode};
+use gatehouse_base::{Fault, Kind, with_causes};
+use std::{fmt, process::ExitCode};
 
 /// With which code the process ends. The numbers are part of the interface: scripts look at them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Failure {
 /// Any part's error becomes a failure with its chain of causes in the message.
 impl<F: Fault + 'static> From<F> for Failure {
     fn from(fault: F) -> Self {
-        Self { exit: fault.kind().into(), code: fault.code().to_owned(), message: chain(&fault), advice: None }
+        Self { exit: fault.kind().into(), code: fault.code().to_owned(), message: with_causes(&fault), advice: None }
     }
 }
 
@@ -111,20 +111,6 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self { exit: refusal.kind().into(), code: refusal.code().to_owned(), message: refusal.to_string(), advice: None }
     }
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some errors repeat their cause in their own text.
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

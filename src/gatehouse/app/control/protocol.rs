@@ -1,8 +1,7 @@
 //! What is said over the control socket.
 
-use gatehouse_base::{Fault, Kind};
+use gatehouse_base::{Fault, Kind, with_causes};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::error::Error;
 
 /// No request line is longer.
 pub(super) const MAX_REQUEST: u64 = 64 * 1024;
@@ -73,12 +72,6 @@ impl Refusal {
 /// The other end is the machine's owner: it gets the whole chain of causes.
 impl<F: Fault> From<F> for Refusal {
     fn from(fault: F) -> Self {
-        let mut message = fault.to_string();
-        let mut source = fault.source();
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = Error::source(cause);
-        }
-        Self::new(fault.kind(), fault.code(), message)
+        Self::new(fault.kind(), fault.code(), with_causes(&fault))
     }
 }
