@@ -19,7 +19,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum FactoryError {
     /// The folder holds no factory.
-    #[error("{folder} holds no factory; `gatehouse factory init {folder}` makes one", folder = folder.display())]
+    #[error("{folder} holds no factory; `gatehouse factory init --factory {folder}` makes one", folder = folder.display())]
     NoFactory {
         /// Which folder.
         folder: PathBuf,

@@ -68,7 +68,8 @@ fn check_reports_every_mistake_with_its_place() {
     for expected in [
         "gatehouse.toml:3:1: `graze` is not a key here; did you mean `grace`?",
         "`net.connections` expected a whole number",
-        "`listener.api.role` expected \"https\", \"http\" or \"metrics\", found \"htps\"; did you mean `https`?",
+        "`listener.api.role` expected \"https\", \"http\", \"metrics\", \"coap\", ",
+        "found \"htps\"; did you mean `https`?",
     ] {
         assert!(said.contains(expected), "{expected}\n{said}");
     }

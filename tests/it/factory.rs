@@ -142,6 +142,18 @@ fn a_misspelt_setting_is_told_with_its_place() {
 }
 
 #[test]
+fn where_there_is_no_factory_the_advice_can_be_typed() {
+    let maker = Maker::new();
+    let missing = maker.run("batch --factory away --count 1 --out bundles --danger-plain-keys");
+    let said = String::from_utf8_lossy(&missing.stderr).into_owned();
+    let advice = said.split('`').find_map(|part| part.strip_prefix("gatehouse factory ")).unwrap_or_else(|| panic!("{said}"));
+    let settings =
+        "--manufacturer Maker --provisioning coaps+tcp://provisioning.example.com --prefix A --until 2040-01-01T00:00:00Z --budget 10";
+    maker.done(&format!("{advice} {settings}"));
+    assert!(maker.path("away").is_dir());
+}
+
+#[test]
 fn another_key_file_opens_nothing() {
     let maker = Maker::new();
     maker.init();
