@@ -10,6 +10,9 @@ use std::{
 };
 use tempfile::TempDir;
 
+const SETTINGS: &str =
+    "--manufacturer Example --provisioning coaps+tcp://dps.example.com:20030 --prefix GH- --until 2999-01-01T00:00:00Z --budget 100";
+
 struct Maker {
     dir: TempDir,
 }
@@ -46,7 +49,7 @@ impl Maker {
     }
 
     fn init(&self) {
-        self.done("init --manufacturer Example --provisioning coaps+tcp://dps.example.com:20030 --prefix GH- --until 2999-01-01T00:00:00Z --budget 100");
+        self.done(&format!("init {SETTINGS}"));
     }
 
     fn tool(&self, line: &str) -> String {
@@ -147,9 +150,7 @@ fn where_there_is_no_factory_the_advice_can_be_typed() {
     let missing = maker.run("batch --factory away --count 1 --out bundles --danger-plain-keys");
     let said = String::from_utf8_lossy(&missing.stderr).into_owned();
     let advice = said.split('`').find_map(|part| part.strip_prefix("gatehouse factory ")).unwrap_or_else(|| panic!("{said}"));
-    let settings =
-        "--manufacturer Maker --provisioning coaps+tcp://provisioning.example.com --prefix A --until 2040-01-01T00:00:00Z --budget 10";
-    maker.done(&format!("{advice} {settings}"));
+    maker.done(&format!("{advice} {SETTINGS}"));
     assert!(maker.path("away").is_dir());
 }
 
