@@ -1,8 +1,12 @@
 //! Who is at the other end, and the way to it.
 
-use crate::Remote;
+use crate::{Leave, Remote, state::State};
 use gatehouse_net::Peer;
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+use tokio::sync::Notify;
 
 /// A peer with its connection.
 #[derive(Debug)]
@@ -10,6 +14,41 @@ pub(crate) struct Caller {
     pub(crate) peer: Peer,
     pub(crate) transport: Transport,
     pub(crate) remote: Remote,
+    pub(crate) state: State,
+    pub(crate) wishes: Wishes,
+}
+
+impl Caller {
+    pub(crate) fn new(peer: Peer, transport: Transport, remote: Remote) -> Self {
+        Self { peer, transport, remote, state: State::default(), wishes: Wishes::default() }
+    }
+}
+
+/// How others want the connection to end.
+#[derive(Debug, Default)]
+pub(crate) struct Wishes {
+    strongest: Mutex<Option<Leave>>,
+    added: Notify,
+}
+
+impl Wishes {
+    pub(crate) fn add(&self, how: Leave) {
+        let mut strongest = self.strongest.lock().unwrap_or_else(PoisonError::into_inner);
+        *strongest = Some(strongest.map_or(how, |before| before.stronger(how)));
+        drop(strongest);
+        // Stored for whoever waits later.
+        self.added.notify_one();
+    }
+
+    /// The strongest one that was not heard yet.
+    pub(crate) async fn heard(&self) -> Leave {
+        loop {
+            if let Some(how) = self.strongest.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return how;
+            }
+            self.added.notified().await;
+        }
+    }
 }
 
 /// What carries a connection.

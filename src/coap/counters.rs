@@ -52,8 +52,8 @@ pub const METRICS: &[Metric] = &[
         name: CLOSED,
         kind: MetricKind::Counter,
         labels: &["reason"],
-        help: "Connections that ended: `released`, `aborted` by the peer, `refused` for breaking a rule, `silent`, `congested`, `lost` or \
-               `local`.",
+        help: "Connections that ended: `released` or `aborted` by the peer, `refused` for breaking a rule, `silent`, `congested`, `lost`, \
+               `replaced` or `evicted` (over UDP), `idle`, `drained`, `revoked`, or `left` because a handler wanted it.",
     },
 ];
 

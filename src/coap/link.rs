@@ -6,7 +6,7 @@ mod stream;
 pub(crate) use datagrams::DatagramLink;
 pub(crate) use stream::StreamLink;
 
-use crate::trace::Tap;
+use crate::{Ending, trace::Tap};
 use bytes::Bytes;
 use gatehouse_wire::coap::endpoint::Endpoint;
 use std::time::Instant;
@@ -24,6 +24,11 @@ pub(crate) trait Link: Send {
 
     /// Gives what has arrived to the endpoint, past those who look.
     fn deliver(&mut self, endpoint: &mut Endpoint, tap: &mut Tap, now: Instant);
+
+    /// Why it was lost.
+    fn why_lost(&self) -> Ending {
+        Ending::Lost
+    }
 
     /// Takes leave, so that the peer gets what was sent.
     fn finish(self) -> impl Future<Output = ()> + Send;

@@ -2,10 +2,10 @@
 //!
 //! A handler's first argument is a [`Granted`], which only the check can make; a handler without one cannot be added to
 //! [`Routes`](crate::Routes). The check runs after the path, the method and the formats are known to fit and before the
-//! handler sees anything of the request. What it found, like the chain of a device, is in the proof, so that the handler
-//! need not look for it again and cannot find something else.
+//! handler sees anything of the request. What it found, like the chain of a device or what the connection was signed in as
+//! at that moment, is in the proof, so that the handler need not look for it again and cannot find something else.
 
-use crate::Request;
+use crate::{Refusal, Request};
 use gatehouse_base::Denied;
 use gatehouse_pki::VerifiedChain;
 use std::{fmt, ops::Deref, sync::Arc};
@@ -18,18 +18,18 @@ pub trait Permission: Send + Sync + 'static {
     /// What the check finds out.
     type Found: Send + Sync + 'static;
 
-    /// Looks at who is calling.
+    /// Looks at who is calling, and at what is remembered of the connection.
     ///
     /// # Errors
-    /// The caller has not shown who it is, or may not do this.
-    fn check(request: &Request) -> Result<Self::Found, Denied>;
+    /// The caller has not shown who it is, or may not do this. The refusal may also end the connection.
+    fn check(request: &Request) -> Result<Self::Found, Refusal>;
 }
 
 /// Proof that the permission was checked for the request at hand, and what the check found.
 pub struct Granted<P: Permission>(P::Found);
 
 impl<P: Permission> Granted<P> {
-    pub(crate) fn check(request: &Request) -> Result<Self, Denied> {
+    pub(crate) fn check(request: &Request) -> Result<Self, Refusal> {
         P::check(request).map(Self)
     }
 }
@@ -56,7 +56,7 @@ impl Permission for Anyone {
     const NAME: &'static str = "anyone";
     type Found = ();
 
-    fn check(_: &Request) -> Result<(), Denied> {
+    fn check(_: &Request) -> Result<(), Refusal> {
         Ok(())
     }
 }
@@ -70,7 +70,7 @@ impl Permission for VerifiedPeer {
     const NAME: &'static str = "verified-peer";
     type Found = Arc<VerifiedChain>;
 
-    fn check(request: &Request) -> Result<Self::Found, Denied> {
-        request.peer().chain().cloned().ok_or(Denied::Unauthenticated)
+    fn check(request: &Request) -> Result<Self::Found, Refusal> {
+        Ok(request.peer().chain().cloned().ok_or(Denied::Unauthenticated)?)
     }
 }

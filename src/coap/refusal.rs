@@ -1,6 +1,6 @@
 //! Errors as answers: a code and a diagnostic text, made from [`Fault`] by one table.
 
-use crate::Response;
+use crate::{Leave, Response};
 use gatehouse_base::{Fault, Kind, with_causes};
 use gatehouse_wire::coap::Code;
 use std::{borrow::Cow, time::Duration};
@@ -16,6 +16,7 @@ pub struct Refusal {
     retry_after: Option<Duration>,
     /// What the operator needs to know and the peer must not.
     for_the_log: Option<String>,
+    leave: Option<Leave>,
 }
 
 /// The door's one table.
@@ -42,12 +43,13 @@ impl Refusal {
             text: if ours { fault.code().into() } else { shortened(fault.to_string()).into() },
             retry_after: fault.retry_after(),
             for_the_log: ours.then(|| with_causes(fault)),
+            leave: None,
         }
     }
 
     /// What the router and the protocol refuse.
     pub(crate) fn plain(code: Code, text: &'static str) -> Self {
-        Self { code, text: text.into(), retry_after: None, for_the_log: None }
+        Self { code, text: text.into(), retry_after: None, for_the_log: None, leave: None }
     }
 
     /// The same, with when it makes sense to try again.
@@ -59,6 +61,12 @@ impl Refusal {
     #[must_use]
     pub fn with_code(self, code: Code) -> Self {
         Self { code, ..self }
+    }
+
+    /// The same, and the connection ends so when the peer has got it.
+    #[must_use]
+    pub fn then_leave(self, how: Leave) -> Self {
+        Self { leave: Some(how), ..self }
     }
 
     /// The code.
@@ -73,6 +81,7 @@ impl Refusal {
     /// The answer: the text is UTF-8 and has no content format (RFC 7252 §5.5.2).
     pub(crate) fn into_answer(self) -> Response {
         let response = Response::new(self.code).with_diagnostic(&self.text);
+        let response = if let Some(how) = self.leave { response.then_leave(how) } else { response };
         match self.retry_after {
             // Rounded up: who comes back a moment early comes in vain.
             Some(time) => response.max_age(Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))),

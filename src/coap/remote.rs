@@ -33,10 +33,21 @@ pub struct Remote {
 
 /// What a connection's task is told to do.
 pub(crate) enum Order {
-    Ask { ticket: u64, request: Request, to: Asked },
-    Cancel { ticket: u64 },
-    Ping { pong: oneshot::Sender<()> },
-    Close,
+    /// In a box, because every connection has room for several orders all the time.
+    Ask(Box<Ask>),
+    Cancel {
+        ticket: u64,
+    },
+    Ping {
+        pong: oneshot::Sender<()>,
+    },
+}
+
+/// What the peer is asked.
+pub(crate) struct Ask {
+    pub(crate) ticket: u64,
+    pub(crate) request: Request,
+    pub(crate) to: Asked,
 }
 
 /// Who waits for an answer of the peer.
@@ -151,12 +162,6 @@ impl Remote {
         came.await.map_err(|_| RemoteError::Closed)
     }
 
-    /// Takes leave of the peer: what it has asked for is finished first.
-    pub async fn close(&self) {
-        // One that is gone needs no leave.
-        let _ = self.orders.send(Order::Close).await;
-    }
-
     /// Returns when the connection has ended.
     pub async fn closed(&self) {
         self.orders.closed().await;
@@ -169,7 +174,7 @@ impl Remote {
 
     async fn ask(&self, request: Request, to: Asked) -> Result<Ticket, RemoteError> {
         let ticket = self.last.fetch_add(1, Ordering::Relaxed);
-        self.orders.send(Order::Ask { ticket, request, to }).await.map_err(|_| RemoteError::Closed)?;
+        self.orders.send(Order::Ask(Box::new(Ask { ticket, request, to }))).await.map_err(|_| RemoteError::Closed)?;
         Ok(Ticket { ticket, orders: self.orders.clone() })
     }
 }

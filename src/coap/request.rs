@@ -1,6 +1,6 @@
 //! A request as a handler sees it.
 
-use crate::{Refusal, Remote, Transport, caller::Caller, tree::Names};
+use crate::{Connection, Refusal, Remote, Transport, tree::Names};
 use bytes::Bytes;
 use gatehouse_net::Peer;
 use gatehouse_wire::coap::{Code, ContentFormat, Message, Options};
@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc, time::Duration};
 /// A whole request: the router has found its handler, and its body has arrived to the end.
 pub struct Request {
     pub(crate) message: Message,
-    pub(crate) caller: Arc<Caller>,
+    pub(crate) connection: Connection,
     pub(crate) names: Arc<Names>,
     pub(crate) format: Option<ContentFormat>,
     pub(crate) observes: bool,
@@ -18,19 +18,24 @@ pub struct Request {
 }
 
 impl Request {
+    /// The connection on which it came, and what is remembered of that.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Who asks.
     pub fn peer(&self) -> &Peer {
-        &self.caller.peer
+        self.connection.peer()
     }
 
     /// What carries the connection.
     pub fn transport(&self) -> Transport {
-        self.caller.transport
+        self.connection.transport()
     }
 
     /// The way to ask the peer something on the same connection.
     pub fn remote(&self) -> &Remote {
-        &self.caller.remote
+        self.connection.remote()
     }
 
     /// The method.

@@ -1,6 +1,6 @@
 //! An answer in the making.
 
-use crate::{Refusal, observed::Changes};
+use crate::{Leave, Refusal, observed::Changes};
 use bytes::Bytes;
 use gatehouse_base::{Fault, Kind};
 use gatehouse_wire::coap::{Code, ContentFormat, Message, OptionNumber, Options, OptionsBuilder, Token, ValueLength};
@@ -15,12 +15,14 @@ pub struct Response {
     payload: Bytes,
     /// Where the later representations come from, where the resource can be observed.
     pub(crate) changes: Option<Box<dyn Changes>>,
+    /// How the connection ends behind it.
+    pub(crate) leave: Option<Leave>,
 }
 
 impl Response {
     /// An answer that is nothing but its code.
     pub fn new(code: Code) -> Self {
-        Self { code, options: OptionsBuilder::default(), payload: Bytes::new(), changes: None }
+        Self { code, options: OptionsBuilder::default(), payload: Bytes::new(), changes: None, leave: None }
     }
 
     /// 2.05 with a body. Without one, nothing is said of its format: some devices stumble over that.
@@ -88,6 +90,12 @@ impl Response {
             self.options = options;
         }
         self
+    }
+
+    /// The same, and the connection ends so when the peer has got it.
+    #[must_use]
+    pub fn then_leave(self, how: Leave) -> Self {
+        Self { leave: Some(how), ..self }
     }
 
     /// The code.

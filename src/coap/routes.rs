@@ -1,12 +1,12 @@
 //! Routing, where nothing can be reached without a named permission.
 
 use crate::{
-    Granted, IntoResponse, Permission, Refusal, Request, Response,
+    Connection, Ending, Granted, IntoResponse, Permission, Refusal, Request, Response,
+    life::Hook,
     tree::{Names, Tree, names},
 };
-use gatehouse_base::Denied;
 use gatehouse_wire::coap::{Code, ContentFormat, Message, OptionNumber, link_format::Link};
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{any::Any, fmt, pin::Pin, sync::Arc};
 
 /// An answer that is being worked on.
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response, Refusal>> + Send>>;
@@ -42,10 +42,11 @@ pub struct Route {
     method: Code,
     path: &'static str,
     permission: &'static str,
-    ask: Arc<dyn Fn(Request) -> Result<Answer, Denied> + Send + Sync>,
+    ask: Arc<dyn Fn(Request) -> Result<Answer, Refusal> + Send + Sync>,
     offers: &'static [ContentFormat],
     takes: &'static [ContentFormat],
     link: Option<Link>,
+    carried_through: bool,
 }
 
 impl Route {
@@ -54,7 +55,7 @@ impl Route {
     /// A path is made of words, `{name}` for any one segment, and at its end `{name…}` for one segment or more.
     pub fn new<P: Permission>(method: Code, path: &'static str, handler: impl Handler<P>) -> Self {
         let ask = move |request: Request| Ok(handler.answer(Granted::check(&request)?, request));
-        Self { method, path, permission: P::NAME, ask: Arc::new(ask), offers: &[], takes: &[], link: None }
+        Self { method, path, permission: P::NAME, ask: Arc::new(ask), offers: &[], takes: &[], link: None, carried_through: false }
     }
 
     /// Answers GET.
@@ -92,6 +93,13 @@ impl Route {
     #[must_use]
     pub fn observable(self) -> Self {
         Self { link: self.link.map(|link| link.with("obs", None)), ..self }
+    }
+
+    /// Has the handler finish its work also where the peer has gone meanwhile, within `[coap] request_timeout`. Others are
+    /// given up then, wherever they wait.
+    #[must_use]
+    pub fn carried_through(self) -> Self {
+        Self { carried_through: true, ..self }
     }
 
     /// The method.
@@ -144,6 +152,7 @@ impl fmt::Debug for Route {
 pub struct Routes {
     table: Vec<Route>,
     refusals: Refusals,
+    hooks: Vec<Hook>,
 }
 
 impl Routes {
@@ -163,6 +172,23 @@ impl Routes {
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {
         self.table.extend(others.table);
+        self.hooks.extend(others.hooks);
+        self
+    }
+
+    /// The same with something that is done when a connection has ended which remembers a value of this type: the value,
+    /// the connection and why it ended. It is done once, and when no handler of the connection works any more.
+    ///
+    /// A server that drains waits for it. One that has to stop at once does not, so that what depends on it needs an end
+    /// of its own in the store.
+    #[must_use]
+    pub fn when_over<T, F, U>(mut self, then: F) -> Self
+    where
+        T: Any + Send + Sync,
+        F: Fn(Arc<T>, Connection, Ending) -> U + Send + Sync + 'static,
+        U: Future<Output = ()> + Send + 'static,
+    {
+        self.hooks.push(Hook::new(then));
         self
     }
 
@@ -183,7 +209,7 @@ impl Routes {
     }
 
     pub(crate) fn into_router(self) -> Router {
-        let Self { table, refusals } = self;
+        let Self { table, refusals, hooks } = self;
         let mut tree = Tree::new();
         let methods = table.iter().map(|route| route.method).collect();
         for route in table {
@@ -192,7 +218,7 @@ impl Routes {
             resource.methods.retain(|known| known.method != route.method);
             resource.methods.push(route);
         }
-        Router { tree, methods, refusals }
+        Router { tree, methods, refusals, hooks }
     }
 }
 
@@ -252,6 +278,7 @@ pub(crate) struct Router {
     tree: Tree<Resource>,
     methods: Vec<Code>,
     refusals: Refusals,
+    pub(crate) hooks: Vec<Hook>,
 }
 
 #[derive(Debug)]
@@ -326,8 +353,13 @@ impl Router {
 }
 
 impl Found<'_> {
+    /// Whether the work goes on without the peer.
+    pub(crate) fn is_carried_through(&self) -> bool {
+        self.route.carried_through
+    }
+
     /// Checks the permission and begins to work on the answer.
-    pub(crate) fn ask(&self, request: Request) -> Result<Answer, Denied> {
+    pub(crate) fn ask(&self, request: Request) -> Result<Answer, Refusal> {
         (self.route.ask)(request)
     }
 }

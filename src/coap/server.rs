@@ -7,7 +7,7 @@ use crate::{
     link::{DatagramLink, StreamLink},
     remote::Remote,
     routes::Router,
-    session::{Session, now},
+    session::{Session, Signals, now},
     trace::Traces,
 };
 use gatehouse_net::{Connection, DatagramConnection, DatagramService, Service};
@@ -65,19 +65,20 @@ impl Server {
 
 impl Service for Server {
     async fn serve(self: Arc<Self>, connection: Connection) {
-        let Connection { stream, peer, shutdown } = connection;
+        let Connection { stream, peer, shutdown, standing } = connection;
         let transport = if stream.is_encrypted() { Transport::Tls } else { Transport::Tcp };
         let (remote, orders) = Remote::new();
-        let caller = Arc::new(Caller { peer, transport, remote });
+        let caller = Arc::new(Caller::new(peer, transport, remote));
         let endpoint = Endpoint::tcp(Arc::clone(&self.streams), Arc::clone(&self.random), now());
-        let session = Session::new(StreamLink::new(stream), endpoint, Arc::clone(&self.shared), caller, orders, shutdown);
+        let signals = Signals { shutdown, standing };
+        let session = Session::new(StreamLink::new(stream), endpoint, Arc::clone(&self.shared), caller, orders, signals);
         session.run().await;
     }
 }
 
 impl DatagramService for Server {
     async fn serve(self: Arc<Self>, mut connection: DatagramConnection) {
-        let (peer, shutdown) = (connection.peer.clone(), connection.shutdown.clone());
+        let (peer, shutdown, standing) = (connection.peer.clone(), connection.shutdown.clone(), connection.standing.clone());
         let largest = connection.sender().largest();
         let config = self.datagrams.get_or_init(|| Arc::new(self.shared.config.endpoint(Framing::Standard, Some(largest))));
         let (mut transport, mut first) = (Transport::Dtls, None);
@@ -90,9 +91,10 @@ impl DatagramService for Server {
             }
         }
         let (remote, orders) = Remote::new();
-        let caller = Arc::new(Caller { peer, transport, remote });
+        let caller = Arc::new(Caller::new(peer, transport, remote));
         let endpoint = Endpoint::udp(Arc::clone(config), Arc::clone(&self.random), now());
-        let session = Session::new(DatagramLink::new(connection, first), endpoint, Arc::clone(&self.shared), caller, orders, shutdown);
+        let signals = Signals { shutdown, standing };
+        let session = Session::new(DatagramLink::new(connection, first), endpoint, Arc::clone(&self.shared), caller, orders, signals);
         session.run().await;
     }
 }

@@ -8,16 +8,17 @@ mod asked;
 mod serving;
 
 use crate::{
-    Config,
+    Config, Ending, Leave,
     caller::{Caller, Transport},
     counters::{self, Since},
+    life::Life,
     link::{Link, Progress},
     remote::Order,
     server::Shared,
     trace::Tap,
 };
 use asked::AskedOnes;
-use gatehouse_net::Shutdown;
+use gatehouse_net::{Shutdown, Standing};
 use gatehouse_wire::coap::endpoint::{Closed, Endpoint, Event};
 use serving::Serving;
 use std::{
@@ -33,6 +34,9 @@ use tracing::debug;
 /// Bytes that wait to be sent at which nothing more is read: what is read makes answers.
 const FULL: usize = 128 * 1024;
 
+/// What a peer is told that may not stay.
+const NOT_GOOD: &str = "the certificate is no longer good";
+
 /// Longer than any connection.
 const NO_END: Duration = Duration::from_secs(10 * 365 * 86_400);
 
@@ -42,19 +46,30 @@ pub(crate) struct Session<L> {
     endpoint: Endpoint,
     shared: Arc<Shared>,
     orders: mpsc::Receiver<Order>,
-    shutdown: Shutdown,
+    signals: Signals,
     serving: Serving,
     asked: AskedOnes,
     tap: Tap,
     counted: Since,
+    caller: Arc<Caller>,
+    life: Life,
     phase: Phase,
     closed: Option<Closed>,
+    /// Why we take leave, or the peer does.
+    leaving: Option<Ending>,
     /// How long nothing may be asked.
     idle_timeout: Duration,
     /// When something was last asked in either direction, or answered.
     active: Instant,
     /// Since when the item on its way out is on its way.
     sending: Option<Instant>,
+}
+
+/// What the listener says of the end.
+#[derive(Clone)]
+pub(crate) struct Signals {
+    pub(crate) shutdown: Shutdown,
+    pub(crate) standing: Standing,
 }
 
 /// How far the connection is on its way to its end.
@@ -74,7 +89,7 @@ impl<L: Link> Session<L> {
         shared: Arc<Shared>,
         caller: Arc<Caller>,
         orders: mpsc::Receiver<Order>,
-        shutdown: Shutdown,
+        signals: Signals,
     ) -> Self {
         // A socket of datagrams has an order of its own in which silent peers have to go.
         let is_stream = matches!(caller.transport, Transport::Tcp | Transport::Tls);
@@ -83,14 +98,17 @@ impl<L: Link> Session<L> {
             link,
             endpoint,
             tap: Tap::new(Arc::clone(&shared.traces), Arc::clone(&caller)),
-            serving: Serving::new(Arc::clone(&shared), caller),
+            serving: Serving::new(Arc::clone(&shared), Arc::clone(&caller)),
+            life: Life::new(Arc::clone(&shared), Arc::clone(&caller)),
+            caller,
             shared,
             orders,
-            shutdown,
+            signals,
             asked: AskedOnes::default(),
             counted: Since::default(),
             phase: Phase::Open,
             closed: None,
+            leaving: None,
             idle_timeout,
             active: now(),
             sending: None,
@@ -99,13 +117,13 @@ impl<L: Link> Session<L> {
 
     /// Serves the peer to its end.
     pub(crate) async fn run(mut self) {
-        let shutdown = self.shutdown.clone();
+        let (signals, caller) = (self.signals.clone(), Arc::clone(&self.caller));
         let timer = sleep_until(now().into());
         tokio::pin!(timer);
-        let why = loop {
+        let closed = loop {
             self.advance(now());
-            if let Some(why) = self.ended() {
-                break why;
+            if let Some(closed) = self.ended() {
+                break closed;
             }
             arm(timer.as_mut(), self.deadline());
             let read = self.endpoint.usage().queue_bytes < FULL;
@@ -118,30 +136,50 @@ impl<L: Link> Session<L> {
                 Some(done) = self.serving.next() => self.serving.done(&mut self.endpoint, now(), done),
                 Some(order) = self.orders.recv() => self.obey(order),
                 () = timer.as_mut() => self.due(now()),
-                () = shutdown.draining(), if self.phase == Phase::Open => self.leave(now()),
+                how = caller.wishes.heard() => self.leave(now(), how, Ending::Left),
+                () = signals.shutdown.draining(), if self.phase == Phase::Open => self.leave(now(), Leave::Release, Ending::Drained),
+                () = signals.standing.lost(), if self.leaving != Some(Ending::Revoked) => {
+                    self.leaving = Some(Ending::Revoked);
+                    self.leave(now(), Leave::Abort(NOT_GOOD), Ending::Revoked);
+                }
             }
         };
         self.counted.take_over(self.endpoint.counters());
-        ::metrics::counter!(counters::CLOSED, "reason" => label(&why)).increment(1);
-        debug!(?why, "connection ended");
+        let why = self.why(&closed);
+        ::metrics::counter!(counters::CLOSED, "reason" => why.label()).increment(1);
+        debug!(?why, ?closed, "connection ended");
         // Whoever waits for an answer of the peer is told, and work that nobody waits for ends.
-        drop((self.asked, self.serving, self.orders));
-        if !is_over(&why) {
-            self.link.finish().await;
-        }
+        drop((self.asked, self.orders));
+        let (serving, life, link) = (self.serving, self.life, self.link);
+        let aftermath = async {
+            serving.finish().await;
+            life.end(why).await;
+        };
+        let farewell = async {
+            if !is_over(&closed) {
+                link.finish().await;
+            }
+        };
+        tokio::join!(farewell, aftermath);
     }
 
     /// Lets the endpoint say what it has to say.
     fn advance(&mut self, now: Instant) {
-        if let Phase::Leaving(until) = self.phase
-            && (self.serving.is_idle() || until <= now)
-        {
-            self.asked.forget_observations(&mut self.endpoint);
-            self.endpoint.release(now);
-            self.phase = Phase::Left(now + self.config().send_timeout);
-        }
-        while let Some(event) = self.endpoint.poll_event() {
-            self.happened(now, event);
+        loop {
+            while let Some(event) = self.endpoint.poll_event() {
+                self.happened(now, event);
+            }
+            if let Some(how) = self.serving.leave() {
+                self.leave(now, how, Ending::Left);
+            } else if let Phase::Leaving(until) = self.phase
+                && (self.serving.is_idle() || until <= now)
+            {
+                self.asked.forget_observations(&mut self.endpoint);
+                self.endpoint.release(now);
+                self.phase = Phase::Left(now + self.config().send_timeout);
+            } else {
+                break;
+            }
         }
         while self.link.is_free()
             && let Some(item) = self.endpoint.poll_transmit(now)
@@ -161,7 +199,7 @@ impl<L: Link> Session<L> {
             }
             Event::ObserverGone { observation, .. } => self.serving.observer_gone(observation),
             // The peer closes the connection when it has its answers.
-            Event::PeerReleased(_) => self.leave(now),
+            Event::PeerReleased(_) => self.leave(now, Leave::Release, Ending::Released),
             Event::Closed { why } => self.closed = Some(why),
             other => {
                 self.active = now;
@@ -173,20 +211,39 @@ impl<L: Link> Session<L> {
     fn obey(&mut self, order: Order) {
         let now = now();
         match order {
-            Order::Ask { ticket, request, to } => {
+            Order::Ask(ask) => {
                 self.active = now;
-                self.asked.ask(&mut self.endpoint, now, ticket, request, to);
+                self.asked.ask(&mut self.endpoint, now, *ask);
             }
             Order::Cancel { ticket } => self.asked.cancel(&mut self.endpoint, now, ticket),
             Order::Ping { pong } => self.asked.ping(&mut self.endpoint, now, pong),
-            Order::Close => self.leave(now),
         }
     }
 
-    fn leave(&mut self, now: Instant) {
-        if self.phase == Phase::Open {
-            self.phase = Phase::Leaving(now + self.config().drain_wait);
+    /// Begins the end, or makes it come sooner.
+    fn leave(&mut self, now: Instant, how: Leave, why: Ending) {
+        self.leaving.get_or_insert(why);
+        match how {
+            Leave::Release if self.phase == Phase::Open => self.phase = Phase::Leaving(now + self.config().drain_wait),
+            Leave::Release => {}
+            Leave::Close | Leave::Abort(_) => {
+                self.serving.give_up(&mut self.endpoint, now);
+                self.asked.give_up(&mut self.endpoint);
+                match how {
+                    // There are no signals over UDP, and what was answered may have to be repeated.
+                    _ if !self.is_stream() => {
+                        self.endpoint.release(now);
+                        self.phase = Phase::Left(now + self.config().send_timeout);
+                    }
+                    Leave::Abort(text) => self.endpoint.abort(text),
+                    _ => self.endpoint.close(Closed::Local),
+                }
+            }
         }
+    }
+
+    fn is_stream(&self) -> bool {
+        matches!(self.caller.transport, Transport::Tcp | Transport::Tls)
     }
 
     /// Does what is due.
@@ -197,7 +254,7 @@ impl<L: Link> Session<L> {
             self.closed = Some(Closed::Congested);
         }
         match self.phase {
-            Phase::Open if self.idle_at() <= now => self.leave(now),
+            Phase::Open if self.idle_at() <= now => self.leave(now, Leave::Release, Ending::Idle),
             Phase::Left(until) if until <= now => self.endpoint.close(Closed::Local),
             _ => {}
         }
@@ -224,6 +281,20 @@ impl<L: Link> Session<L> {
         self.closed.as_ref().filter(|why| is_over(why) || self.link.is_free()).cloned()
     }
 
+    /// Why, for those who are not interested in the protocol.
+    fn why(&self, closed: &Closed) -> Ending {
+        match (closed, self.leaving) {
+            (Closed::Congested, _) => Ending::Congested,
+            (Closed::Refused { .. }, _) => Ending::Refused,
+            (_, Some(why)) => why,
+            (Closed::Released, None) => Ending::Released,
+            (Closed::Aborted { .. }, None) => Ending::Aborted,
+            (Closed::Silent, None) => Ending::Silent,
+            (Closed::Lost, None) => self.link.why_lost(),
+            (Closed::Local, None) => Ending::Left,
+        }
+    }
+
     fn config(&self) -> &Config {
         &self.shared.config
     }
@@ -245,16 +316,4 @@ fn arm(timer: std::pin::Pin<&mut Sleep>, deadline: Instant) {
 /// The runtime's time, which tests may hold still.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-fn label(why: &Closed) -> &'static str {
-    match why {
-        Closed::Released => "released",
-        Closed::Aborted { .. } => "aborted",
-        Closed::Refused { .. } => "refused",
-        Closed::Silent => "silent",
-        Closed::Congested => "congested",
-        Closed::Lost => "lost",
-        Closed::Local => "local",
-    }
 }

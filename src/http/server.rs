@@ -166,7 +166,7 @@ impl fmt::Debug for Server {
 
 impl Service for Server {
     async fn serve(self: Arc<Self>, connection: Connection) {
-        let Connection { stream, peer, shutdown } = connection;
+        let Connection { stream, peer, shutdown, standing } = connection;
         let is_http2 = peer.alpn() == Some(b"h2");
         let protocol = self.protocol(&peer);
         let shared = Arc::new(Shared { activity: Activity::new(), encrypted: stream.is_encrypted(), peer, shutdown: shutdown.clone() });
@@ -205,6 +205,8 @@ impl Service for Server {
                         Phase::LameDuck(Instant::now() + self.config.drain_idle)
                     };
                 }
+                // Nothing that was asked for is answered any more.
+                () = standing.lost() => break,
                 // The deadline is nearer now.
                 () = shared.activity.head_began() => {}
                 () = sleep_until(deadline) => match phase {

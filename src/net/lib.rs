@@ -50,7 +50,7 @@ pub use peer::Peer;
 pub use places::Refused;
 pub use proxy::{Network, NetworkError};
 pub use servers::{PresharedKey, Refusal, ServerTrust};
-pub use shutdown::Shutdown;
+pub use shutdown::{Shutdown, Standing};
 pub use stream::{MAX_RECORD, Stream};
 pub use tls::{Engine, Tls};
 pub use udp::{

@@ -1,8 +1,8 @@
 //! The one accept loop.
 
 use crate::{
-    CertificateSource, Gate, Network, Peer, Shutdown, Stream, Tls, live::serve_while_good, metrics, places::Admission, proxy::read_header,
-    socket::Socket, tls::HandshakeError,
+    CertificateSource, Gate, Network, Peer, Shutdown, Standing, Stream, Tls, live::serve_while_good, metrics, places::Admission,
+    proxy::read_header, socket::Socket, tls::HandshakeError,
 };
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -34,6 +34,8 @@ pub struct Connection {
     pub peer: Peer,
     /// When to finish.
     pub shutdown: Shutdown,
+    /// Whether the peer may stay.
+    pub standing: Standing,
 }
 
 /// A socket could not be bound.
@@ -237,8 +239,9 @@ impl<S: Service> Door<S> {
         };
         let live = self.tls.as_ref().and_then(|tls| tls.live());
         let chain = peer.chain().cloned();
-        let served = Arc::clone(&self.service).serve(Connection { stream, peer, shutdown: self.shutdown.clone() });
-        serve_while_good(live, &self.name, chain, served).await;
+        let standing = Standing::default();
+        let connection = Connection { stream, peer, shutdown: self.shutdown.clone(), standing: standing.clone() };
+        serve_while_good(live, &self.name, chain, standing, Arc::clone(&self.service).serve(connection)).await;
     }
 
     fn refused(&self, reason: &'static str, refused: &dyn fmt::Display) {

@@ -8,7 +8,7 @@
 //! The accept loop runs one [`Live`] for each listener, and so does the listener of DTLS; both serve each connection by
 //! [`serve_while_good`].
 
-use crate::{clients::Clients, metrics};
+use crate::{Standing, clients::Clients, metrics};
 use gatehouse_pki::{Rejection, VerifiedChain};
 use gatehouse_types::UnixTime;
 use std::{
@@ -21,12 +21,15 @@ use std::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::MissedTickBehavior,
+    time::{MissedTickBehavior, timeout},
 };
 use tracing::info;
 
 /// How often the clock is looked at. A connection outlives its chain by less than a second.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a service may take leave of a peer whose chain is no longer good.
+const LEAVE: Duration = Duration::from_millis(250);
 
 /// The live connections of a listener, with their chains.
 #[derive(Debug)]
@@ -109,20 +112,26 @@ async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
     std::future::pending::<()>().await;
 }
 
-/// Serves a connection until it ends, or until what let its client in is no longer good; dropping it closes it then.
+/// Serves a connection until it ends, or until what let its client in is no longer good; then the service is told, and
+/// dropping it closes what it has not closed by itself.
 pub(crate) async fn serve_while_good(
     live: Option<&Arc<Live>>,
     listener: &Arc<str>,
     chain: Option<Arc<VerifiedChain>>,
+    standing: Standing,
     served: impl Future<Output = ()>,
 ) {
     let Some(alive) = live.zip(chain).map(|(live, chain)| live.enter(chain)) else { return served.await };
+    tokio::pin!(served);
     tokio::select! {
-        () = served => {}
+        () = &mut served => {}
         rejection = alive.ended() => {
             let rule = rejection.rule().code();
             ::metrics::counter!(metrics::ENDED, "listener" => Arc::clone(listener), "rule" => rule).increment(1);
             info!(listener = &**listener, %rejection, "a connection was ended: its client's chain is no longer good");
+            standing.lose();
+            // Who does not come to an end by itself is ended.
+            let _ = timeout(LEAVE, served).await;
         }
     }
 }

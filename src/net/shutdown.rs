@@ -1,4 +1,4 @@
-//! The two steps of stopping.
+//! The two steps of stopping, and the end of one connection that may not go on.
 
 use tokio_util::sync::CancellationToken;
 
@@ -39,5 +39,21 @@ impl Shutdown {
     /// Returns when everything has to end at once.
     pub async fn stopped(&self) {
         self.stop.cancelled().await;
+    }
+}
+
+/// Whether what let a peer in is still good. Clones are of the same connection.
+#[derive(Clone, Debug, Default)]
+pub struct Standing(CancellationToken);
+
+impl Standing {
+    pub(crate) fn lose(&self) {
+        self.0.cancel();
+    }
+
+    /// Returns when what let the peer in is no longer good. From then on it is to get nothing any more but a word that it is
+    /// the end, for which there is a quarter of a second.
+    pub async fn lost(&self) {
+        self.0.cancelled().await;
     }
 }

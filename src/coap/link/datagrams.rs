@@ -1,9 +1,9 @@
 //! The way to a peer over UDP or DTLS.
 
 use super::{Link, Progress};
-use crate::trace::Tap;
+use crate::{Ending, trace::Tap};
 use bytes::Bytes;
-use gatehouse_net::{DatagramConnection, SendError};
+use gatehouse_net::{Closed, DatagramConnection, SendError};
 use gatehouse_wire::coap::endpoint::Endpoint;
 use std::time::Instant;
 
@@ -63,6 +63,16 @@ impl Link for DatagramLink {
         if let Some(datagram) = self.arrived.take() {
             tap.received(&datagram, true);
             endpoint.handle_datagram(now, datagram);
+        }
+    }
+
+    fn why_lost(&self) -> Ending {
+        match self.connection.closed() {
+            Some(Closed::Idle | Closed::Timeout) => Ending::Silent,
+            Some(Closed::Replaced) => Ending::Replaced,
+            Some(Closed::Evicted) => Ending::Evicted,
+            Some(Closed::Protocol) => Ending::Refused,
+            Some(Closed::Peer | Closed::Local | Closed::Refused | Closed::Certificate) | None => Ending::Lost,
         }
     }
 

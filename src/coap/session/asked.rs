@@ -1,9 +1,13 @@
 //! What we have asked the peer, and who waits for the answers.
 
-use crate::{RemoteError, counters::ASKED, remote::Asked};
+use crate::{
+    RemoteError,
+    counters::ASKED,
+    remote::{Ask, Asked},
+};
 use gatehouse_wire::coap::{
     Message,
-    endpoint::{Endpoint, Event, PingId, Request, RequestId},
+    endpoint::{Endpoint, Event, PingId, RequestId},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -23,7 +27,8 @@ pub(super) struct AskedOnes {
 }
 
 impl AskedOnes {
-    pub(super) fn ask(&mut self, endpoint: &mut Endpoint, now: Instant, ticket: u64, request: Request, to: Asked) {
+    pub(super) fn ask(&mut self, endpoint: &mut Endpoint, now: Instant, ask: Ask) {
+        let Ask { ticket, request, to } = ask;
         match endpoint.request(now, request) {
             Ok(id) => {
                 self.requests.insert(id, (ticket, to));
@@ -52,6 +57,15 @@ impl AskedOnes {
         let observing = self.requests.iter().filter(|(_, (_, to))| matches!(to, Asked::Observing(_))).map(|(id, _)| *id);
         for id in observing.collect::<Vec<_>>() {
             endpoint.forget(id);
+        }
+    }
+
+    /// The peer is not waited for any more.
+    pub(super) fn give_up(&mut self, endpoint: &mut Endpoint) {
+        self.tickets.clear();
+        for (id, (_, to)) in std::mem::take(&mut self.requests) {
+            endpoint.forget(id);
+            tell(to, Err(RemoteError::Closed));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The peer's requests: from the router to the answer, and on to the notifications of what it observes.
 
 use crate::{
-    Refusal, Request, Response,
+    Connection, Leave, Refusal, Request, Response,
     caller::Caller,
     counters::{self, Held, method_label},
     observed::Changes,
@@ -31,8 +31,9 @@ pub(super) struct Serving {
     shared: Arc<Shared>,
     caller: Arc<Caller>,
     work: JoinSet<Done>,
-    pending: HashMap<Id, Pending>,
+    pending: HashMap<Id, (AbortHandle, Pending)>,
     observers: HashMap<ObservationId, Observer>,
+    leave: Option<Leave>,
 }
 
 /// What has come of a task.
@@ -50,9 +51,12 @@ struct Pending {
     observe: bool,
     began: Instant,
     span: Span,
-    _turn: OwnedSemaphorePermit,
-    _in_flight: Held,
+    /// Whether the work goes on without the peer.
+    carried_through: bool,
 }
+
+/// A request's turn among those of all peers, for as long as somebody works on it.
+type Turn = (OwnedSemaphorePermit, Held);
 
 /// A peer that is told of changes.
 struct Observer {
@@ -62,12 +66,40 @@ struct Observer {
 
 impl Serving {
     pub(super) fn new(shared: Arc<Shared>, caller: Arc<Caller>) -> Self {
-        Self { shared, caller, work: JoinSet::new(), pending: HashMap::new(), observers: HashMap::new() }
+        Self { shared, caller, work: JoinSet::new(), pending: HashMap::new(), observers: HashMap::new(), leave: None }
     }
 
     /// Whether no request is worked on.
     pub(super) fn is_idle(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// How an answer wanted the connection to end behind it.
+    pub(super) fn leave(&mut self) -> Option<Leave> {
+        self.leave.take()
+    }
+
+    /// Nobody waits for answers any more. What has to be carried through goes on, and the rest is given up.
+    pub(super) fn give_up(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        for (task, pending) in std::mem::take(&mut self.pending).into_values() {
+            if !pending.carried_through {
+                task.abort();
+            }
+            endpoint.ignore(now, pending.exchange);
+        }
+    }
+
+    /// Gives up what need not be carried through, and waits for the rest.
+    pub(super) async fn finish(mut self) {
+        let lost = self.pending.values().filter(|(_, pending)| !pending.carried_through).map(|(task, _)| task);
+        lost.chain(self.observers.values().map(|observer| &observer.waiting)).for_each(AbortHandle::abort);
+        while let Some(done) = self.work.join_next().await {
+            if let Err(failure) = done
+                && failure.is_panic()
+            {
+                error!(%failure, "a request's task failed");
+            }
+        }
     }
 
     /// The next task that has ended. `None` when there is none.
@@ -98,18 +130,19 @@ impl Serving {
         let Found { path, format, .. } = found;
         let span = info_span!("request", method = method_label(method), path, peer = %self.caller.peer.address());
         let options = message.options.clone();
-        let request =
-            Request { message, caller: Arc::clone(&self.caller), names: Arc::clone(&found.names), format, observes: observe, fresh };
-        let in_flight = Held::new(counters::IN_FLIGHT);
-        let pending = Pending { exchange, method, path, options, observe, began: now, span, _turn: turn, _in_flight: in_flight };
+        let connection = Connection::new(Arc::clone(&self.caller));
+        let request = Request { message, connection, names: Arc::clone(&found.names), format, observes: observe, fresh };
+        let carried_through = found.is_carried_through();
+        let turn = (turn, Held::new(counters::IN_FLIGHT));
+        let pending = Pending { exchange, method, path, options, observe, began: now, span, carried_through };
         match found.ask(request) {
-            Ok(answer) => self.work_on(endpoint, now, pending, answer),
-            Err(denied) => self.answered(endpoint, now, pending, Err(denied.into())),
+            Ok(answer) => self.work_on(endpoint, now, pending, turn, answer),
+            Err(refusal) => self.answered(endpoint, now, pending, Err(refusal)),
         }
     }
 
     /// Most handlers have their answer at once; only the others are worth a task.
-    fn work_on(&mut self, endpoint: &mut Endpoint, now: Instant, pending: Pending, mut answer: Answer) {
+    fn work_on(&mut self, endpoint: &mut Endpoint, now: Instant, pending: Pending, turn: Turn, mut answer: Answer) {
         let first = catch_unwind(AssertUnwindSafe(|| {
             let _in_span = pending.span.enter();
             answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
@@ -120,10 +153,12 @@ impl Serving {
                 let (limit, span) = (self.shared.config.request_timeout, pending.span.clone());
                 let whole = async move {
                     let late = || Err(Refusal::plain(Code::SERVICE_UNAVAILABLE, "the answer took too long"));
-                    Done::Answered(timeout(limit, answer).await.unwrap_or_else(|_| late()))
+                    let answer = timeout(limit, answer).await.unwrap_or_else(|_| late());
+                    drop(turn);
+                    Done::Answered(answer)
                 };
                 let task = self.work.spawn(whole.instrument(span));
-                self.pending.insert(task.id(), pending);
+                self.pending.insert(task.id(), (task, pending));
             }
             Err(_) => self.answered(endpoint, now, pending, Err(failed())),
         }
@@ -133,7 +168,7 @@ impl Serving {
     pub(super) fn done(&mut self, endpoint: &mut Endpoint, now: Instant, done: Result<(Id, Done), JoinError>) {
         match done {
             Ok((task, Done::Answered(answer))) => {
-                if let Some(pending) = self.pending.remove(&task) {
+                if let Some((_, pending)) = self.pending.remove(&task) {
                     self.answered(endpoint, now, pending, answer);
                 }
             }
@@ -141,7 +176,7 @@ impl Serving {
             // A panic ends the answer to this request and nothing else, and must not go unseen.
             Err(failure) if failure.is_panic() => {
                 error!(%failure, "a request's task failed");
-                if let Some(pending) = self.pending.remove(&failure.id()) {
+                if let Some((_, pending)) = self.pending.remove(&failure.id()) {
                     self.answered(endpoint, now, pending, Err(failed()));
                 }
             }
@@ -164,6 +199,9 @@ impl Serving {
             }
             refusal.into_answer()
         });
+        if let Some(how) = answer.leave.take() {
+            self.leave = Some(self.leave.map_or(how, |before| before.stronger(how)));
+        }
         let changes = answer.changes.take().filter(|_| observe && answer.code().is_success());
         // RFC 7641 §4.1: a registration gets the state itself, unless it says that it has it.
         let answer = answer.validated(&options).into_message();

@@ -4,7 +4,7 @@ use super::{
     associations::Id,
     engine::{Closed, SendError},
 };
-use crate::{Peer, Shutdown};
+use crate::{Peer, Shutdown, Standing};
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
@@ -23,6 +23,8 @@ pub struct DatagramConnection {
     pub peer: Peer,
     /// When to finish.
     pub shutdown: Shutdown,
+    /// Whether the peer may stay.
+    pub standing: Standing,
     pub(super) records: mpsc::Receiver<Bytes>,
     pub(super) sender: DatagramSender,
 }

@@ -10,7 +10,7 @@ use super::{
     plain::PlainEngine,
 };
 use crate::{
-    BindError, CertificateSource, Dtls, Peer, Shutdown, dtls,
+    BindError, CertificateSource, Dtls, Peer, Shutdown, Standing, dtls,
     live::{Live, serve_while_good},
 };
 use bytes::Bytes;
@@ -273,11 +273,13 @@ impl<E: Engine, S: DatagramService> SocketTask<E, S> {
         let sender = DatagramSender { id, orders: self.orders.clone(), closed, largest: self.largest, encrypted: self.live.is_some() };
         let span = debug_span!("peer", listener = &*self.name, peer = %peer.address());
         let (live, name, chain) = (self.live.clone(), Arc::clone(&self.name), peer.chain().cloned());
-        let connection = DatagramConnection { peer, shutdown: self.shutdown.clone(), records: receiver, sender };
+        let standing = Standing::default();
+        let connection =
+            DatagramConnection { peer, shutdown: self.shutdown.clone(), standing: standing.clone(), records: receiver, sender };
         let (service, shutdown) = (Arc::clone(&self.service), self.shutdown.clone());
         let whole = async move {
             tokio::select! {
-                () = serve_while_good(live.as_ref(), &name, chain, service.serve(connection)) => {}
+                () = serve_while_good(live.as_ref(), &name, chain, standing, service.serve(connection)) => {}
                 () = shutdown.stopped() => {}
             }
         };

@@ -8,5 +8,6 @@ mod limits;
 mod observing;
 mod remote;
 mod requests;
+mod sessions;
 mod tracing;
 mod world;

@@ -84,7 +84,7 @@ impl Endpoint {
             Err(error @ SignalError::CriticalOption { code, number }) => {
                 self.counters.malformed += 1;
                 // RFC 8323 §5.6: the option is named if it stood in a CSM.
-                self.abort((code == Code::CSM).then_some(OptionNumber(number)), error.to_string());
+                self.refuse((code == Code::CSM).then_some(OptionNumber(number)), error.to_string());
             }
         }
     }
@@ -133,11 +133,23 @@ impl Endpoint {
         }
     }
 
+    /// Ends everything at once, and tells the peer why (over TCP, RFC 8323 §5.6). Requests that are under way fail.
+    pub fn abort(&mut self, diagnostic: &str) {
+        self.send_abort(None, diagnostic);
+        self.close(Closed::Local);
+    }
+
     /// RFC 8323 §5.6: tells the peer which rule it broke, so that somebody can find the mistake, and closes.
-    pub(super) fn abort(&mut self, bad_csm_option: Option<OptionNumber>, rule: String) {
-        let abort = Signal::Abort(Abort { bad_csm_option, diagnostic: rule.clone() }).to_message(Token::from(self.draw()));
-        self.send_frame(&abort);
+    pub(super) fn refuse(&mut self, bad_csm_option: Option<OptionNumber>, rule: String) {
+        self.send_abort(bad_csm_option, &rule);
         self.close(Closed::Refused { rule });
+    }
+
+    fn send_abort(&mut self, bad_csm_option: Option<OptionNumber>, diagnostic: &str) {
+        if self.phase != Phase::Closed {
+            let abort = Abort { bad_csm_option, diagnostic: diagnostic.to_owned() };
+            self.send_frame(&Signal::Abort(abort).to_message(Token::from(self.draw())));
+        }
     }
 }
 

@@ -90,7 +90,7 @@ impl Endpoint {
                 Ok(None) => break,
                 Err(error) => {
                     self.counters.malformed += 1;
-                    self.abort(None, error.to_string());
+                    self.refuse(None, error.to_string());
                 }
             }
         }
@@ -105,7 +105,7 @@ impl Endpoint {
             self.receive_signal(now, &message);
         } else if !self.peer_introduced() {
             // RFC 8323 §5.3: the CSM is the first message.
-            self.abort(None, NO_CSM.to_owned());
+            self.refuse(None, NO_CSM.to_owned());
         } else if code.is_request() {
             self.incoming_request(now, message, None);
         } else if code.is_response() {
