@@ -65,6 +65,11 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Whether a stream carries it, and not datagrams.
+    pub(crate) fn is_stream(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
+
     /// The scheme of URIs.
     pub fn scheme(self) -> &'static str {
         match self {

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub struct Config {
     /// One message of a peer over TCP. A longer one ends the connection. Default 256 KiB.
     pub message_size: Size,
+    /// Options of one message. One with more is treated like one that is too long. Default 64.
+    pub options: usize,
     /// The body of a request, whole or in blocks. A longer one is answered with 4.13. Default 1 MiB.
     pub body_size: Size,
     /// Bodies of one peer that are on their way in blocks. One more is answered with 5.03. Default 4.
@@ -19,12 +21,39 @@ pub struct Config {
     /// What all bodies of one peer that are on their way may take together, and once more what it fetches in blocks.
     /// Default 2 MiB.
     pub body_memory: Size,
+    /// How long a body that is on its way in blocks is kept after the last of them, and an answer that is fetched in blocks.
+    /// Default 60 s.
+    pub body_pause: Duration,
+    /// How long a body may be on its way in blocks, however steadily they come. Default 10 min.
+    pub body_time: Duration,
+    /// Answers to one peer that are kept while it fetches them in blocks. The oldest makes room. Default 4.
+    pub kept_answers: usize,
+    /// Messages of one peer over UDP of which copies are recognised. The oldest makes room. Default 512.
+    pub duplicates: usize,
+    /// What the answers take that are kept for such copies. A copy whose answer made room is only acknowledged. Default 64 KiB.
+    pub duplicate_memory: Size,
+    /// What may wait to be sent to one peer. Over TCP a connection with more is closed, and over UDP what is more is lost; much
+    /// earlier than that nothing more is read. Default 1 MiB.
+    pub send_queue: Size,
+    /// Messages to one peer over UDP that wait for the acknowledgement of others. One more is lost, or refused to whoever asks
+    /// the peer. Default 64.
+    pub waiting: usize,
+    /// Requests to one peer that it has not answered, observations included. One more is refused to whoever asks. Default 256.
+    pub requests_to_peer: usize,
     /// Requests of one peer that are worked on at once. One more is answered with 5.03. Default 32.
     pub requests_per_peer: usize,
     /// Requests of all peers that are worked on at once. One more is answered with 5.03. Default 4096.
     pub requests: usize,
     /// What one peer may observe here. One more is answered once and not observed. Default 64.
     pub observations: usize,
+    /// What all peers may observe here together. One more is answered once and not observed. Default 16384.
+    pub observers: usize,
+    /// After so many notifications of one observation over UDP its peer has to acknowledge one, so that it is found out when
+    /// nobody listens any more. 0 counts none. Default 16.
+    pub confirm_notifications: u32,
+    /// After this time without such a notification the next one is to be acknowledged, or the last one once more where there
+    /// is no next one. Default 10 min; RFC 7641 §4.5 allows 24 h.
+    pub confirm_observation: Duration,
     /// From the last block of a request to its answer; a later one is 5.03. Default 30 s.
     pub request_timeout: Duration,
     /// When a peer that got 5.03 is told to come back. Default 5 s.
@@ -56,12 +85,24 @@ impl Configure for Config {
         let seconds = |low: u64, high: u64| Duration::from_secs(low)..=Duration::from_secs(high);
         let config = Self {
             message_size: from.within("message_size", defaults.message_size, Size::kib(2)..=Size::mib(64)),
+            options: from.within("options", defaults.options, 8..=1024),
             body_size: from.within("body_size", defaults.body_size, Size::kib(1)..=Size::mib(64)),
             bodies: from.within("bodies", defaults.bodies, 1..=1024),
             body_memory: from.within("body_memory", defaults.body_memory, Size::kib(1)..=Size::mib(1024)),
+            body_pause: from.within("body_pause", defaults.body_pause, seconds(1, 3600)),
+            body_time: from.within("body_time", defaults.body_time, seconds(1, 86_400)),
+            kept_answers: from.within("kept_answers", defaults.kept_answers, 1..=1024),
+            duplicates: from.within("duplicates", defaults.duplicates, 1..=65_536),
+            duplicate_memory: from.within("duplicate_memory", defaults.duplicate_memory, Size::kib(1)..=Size::mib(64)),
+            send_queue: from.within("send_queue", defaults.send_queue, Size::kib(16)..=Size::mib(1024)),
+            waiting: from.within("waiting", defaults.waiting, 1..=10_000),
+            requests_to_peer: from.within("requests_to_peer", defaults.requests_to_peer, 1..=10_000),
             requests_per_peer: from.within("requests_per_peer", defaults.requests_per_peer, 1..=10_000),
             requests: from.within("requests", defaults.requests, 1..=1_000_000),
             observations: from.within("observations", defaults.observations, 0..=10_000),
+            observers: from.within("observers", defaults.observers, 0..=1_000_000),
+            confirm_notifications: from.within("confirm_notifications", defaults.confirm_notifications, 0..=65_536),
+            confirm_observation: from.within("confirm_observation", defaults.confirm_observation, seconds(1, 86_400)),
             request_timeout: from.within("request_timeout", defaults.request_timeout, seconds(1, 3600)),
             retry_after: from.within("retry_after", defaults.retry_after, seconds(1, 3600)),
             keep_alive: from.within("keep_alive", defaults.keep_alive, seconds(2, 86_400)),
@@ -79,6 +120,9 @@ impl Configure for Config {
         if config.body_memory < config.body_size {
             from.refuse("body_memory", "is less than `body_size`, so that no body of that size could ever arrive");
         }
+        if config.send_queue < config.message_size {
+            from.remark("send_queue", "is less than `message_size`, so that a message as long as we take cannot be sent");
+        }
         Some(config)
     }
 }
@@ -87,12 +131,24 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             message_size: Size::kib(256),
+            options: 64,
             body_size: Size::mib(1),
             bodies: 4,
             body_memory: Size::mib(2),
+            body_pause: Duration::from_secs(60),
+            body_time: Duration::from_secs(600),
+            kept_answers: 4,
+            duplicates: 512,
+            duplicate_memory: Size::kib(64),
+            send_queue: Size::mib(1),
+            waiting: 64,
+            requests_to_peer: 256,
             requests_per_peer: 32,
             requests: 4096,
             observations: 64,
+            observers: 16_384,
+            confirm_notifications: 16,
+            confirm_observation: Duration::from_secs(600),
             request_timeout: Duration::from_secs(30),
             retry_after: Duration::from_secs(5),
             keep_alive: Duration::from_secs(20),
@@ -127,18 +183,28 @@ impl Config {
     pub(crate) fn endpoint(&self, framing: Framing, longest: Option<usize>) -> endpoint::Config {
         let limits = Limits {
             message: self.message_size.as_usize(),
+            options: self.options,
             body: self.body_size.as_usize(),
             bodies: self.bodies,
             body_bytes: self.body_memory.as_usize(),
+            body_lifetime: self.body_pause,
+            body_time: self.body_time,
+            served_bodies: self.kept_answers,
             served_bytes: self.body_memory.as_usize(),
             exchanges_in: self.requests_per_peer,
+            exchanges_out: self.requests_to_peer,
             observations: self.observations,
+            dedup_entries: self.duplicates,
+            dedup_bytes: self.duplicate_memory.as_usize(),
+            queue_bytes: self.send_queue.as_usize(),
+            waiting: self.waiting,
             retry_after: self.retry_after,
-            ..Limits::default()
         };
         let reliability = Reliability {
             ack_timeout: self.ack_timeout,
             max_retransmit: self.max_retransmit,
+            confirm_observation: self.confirm_observation,
+            confirm_notifications: self.confirm_notifications,
             datagram: longest.unwrap_or(Reliability::default().datagram),
             ..Reliability::default()
         };

@@ -1,6 +1,6 @@
 //! Strangers over plain UDP: nobody knows that they are where they say until they bring a value back that was sent there.
 
-use crate::session::now;
+use crate::{counters::Strangers, session::now};
 use bytes::Bytes;
 use gatehouse_net::DatagramConnection;
 use gatehouse_types::Random;
@@ -10,6 +10,7 @@ use gatehouse_wire::coap::{
 };
 use ring::hmac;
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use tracing::debug;
 
 /// For how long a value is good at least.
 const LIFETIME: Duration = Duration::from_secs(60);
@@ -27,7 +28,7 @@ impl Guard {
 
     /// Waits until the peer has shown where it is, and gives back the datagram that did. `None` when it is gone, or we are
     /// about to be. What it is answered until then is no longer than what it sends.
-    pub(crate) async fn let_in(&self, connection: &mut DatagramConnection, limits: &Limits) -> Option<Bytes> {
+    pub(crate) async fn let_in(&self, connection: &mut DatagramConnection, limits: &Limits, count: &Strangers) -> Option<Bytes> {
         let address = connection.peer.address();
         let mut name = match address.ip() {
             IpAddr::V4(v4) => v4.octets().to_vec(),
@@ -40,14 +41,24 @@ impl Guard {
                 datagram = connection.receive() => datagram?,
                 () = shutdown.draining() => return None,
             };
-            match self.0.knock(now(), &name, &datagram, limits) {
+            let (counter, answer) = match self.0.knock(now(), &name, &datagram, limits) {
                 Knock::Enter => {
+                    count.let_in.increment(1);
                     connection.sender().address_is_proven().await;
                     return Some(datagram);
                 }
+                Knock::Challenge(answer) => (&count.challenged, Some(answer)),
+                Knock::TooShort(answer) => {
+                    debug!(%address, length = datagram.len(), "a request is too short for an answer with an Echo value");
+                    (&count.too_short, Some(answer))
+                }
+                Knock::Reject(answer) => (&count.rejected, Some(answer)),
+                Knock::Ignore => (&count.ignored, None),
+            };
+            counter.increment(1);
+            if let Some(answer) = answer {
                 // One that cannot be sent now is lost like any datagram.
-                Knock::Answer(answer) => drop(connection.sender().try_send(answer)),
-                Knock::Ignore => {}
+                let _ = connection.sender().try_send(answer);
             }
         }
     }

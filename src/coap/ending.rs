@@ -59,6 +59,23 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// All of them, in order.
+    pub(crate) const ALL: [Self; 13] = [
+        Self::Released,
+        Self::Aborted,
+        Self::Refused,
+        Self::Silent,
+        Self::Congested,
+        Self::Lost,
+        Self::Replaced,
+        Self::Evicted,
+        Self::Idle,
+        Self::Drained,
+        Self::Revoked,
+        Self::Left,
+        Self::Stopped,
+    ];
+
     /// The word for it in metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -82,6 +99,11 @@ impl Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_ending_is_where_its_number_says() {
+        assert!(Ending::ALL.iter().enumerate().all(|(place, why)| *why as usize == place));
+    }
 
     #[test]
     fn the_wish_that_ends_sooner_wins_whichever_came_first() {

@@ -36,8 +36,10 @@ mod routes;
 mod server;
 mod session;
 mod state;
+mod tag;
 mod trace;
 mod tree;
+mod wire_error;
 
 pub use caller::Transport;
 pub use config::{Config, Framing};
@@ -54,4 +56,6 @@ pub use response::{IntoResponse, Response};
 pub use routes::{Handler, Refusals, Refuse, Route, Routes};
 pub use server::{Common, Server};
 pub use state::Over;
+pub use tag::ETag;
 pub use trace::{LONGEST_TRACE, Lines, TraceError, TraceId, Traces, Whom};
+pub use wire_error::WireError;

@@ -4,16 +4,23 @@
 //! source is a [`watch`] channel: a slow peer misses states in between, and nothing is kept for it.
 
 use crate::{Refusal, Response};
-use std::pin::Pin;
-use tokio::sync::watch;
+use std::{pin::Pin, time::Duration};
+use tokio::{sync::watch, time::timeout};
 
 /// A representation that is waited for: `None` when there will be none.
-pub(crate) type Next<'a> = Pin<Box<dyn Future<Output = Option<Result<Response, Refusal>>> + Send + 'a>>;
+pub(crate) type Next<'a> = Pin<Box<dyn Future<Output = Option<State>> + Send + 'a>>;
+
+/// A representation, or why there is none any more.
+pub(crate) struct State {
+    pub(crate) shown: Result<Response, Refusal>,
+    /// Whether nothing has changed, and it is only time to see whether anybody still listens.
+    pub(crate) again: bool,
+}
 
 /// Where the representations after the first come from.
 pub(crate) trait Changes: Send + 'static {
-    /// The next one.
-    fn next(&mut self) -> Next<'_>;
+    /// The next one, or after so long without one the present one again.
+    fn next(&mut self, longest: Option<Duration>) -> Next<'_>;
 }
 
 impl Response {
@@ -43,10 +50,17 @@ where
     T: Send + Sync + 'static,
     F: Fn(&T) -> Result<Response, Refusal> + Send + Sync + 'static,
 {
-    fn next(&mut self) -> Next<'_> {
-        Box::pin(async {
-            self.states.changed().await.ok()?;
-            Some((self.show)(&self.states.borrow_and_update()))
+    fn next(&mut self, longest: Option<Duration>) -> Next<'_> {
+        Box::pin(async move {
+            let changed = match longest {
+                Some(longest) => timeout(longest, self.states.changed()).await,
+                None => Ok(self.states.changed().await),
+            };
+            let again = match changed {
+                Ok(changed) => changed.map(|()| false).ok()?,
+                Err(_) => true,
+            };
+            Some(State { shown: (self.show)(&self.states.borrow_and_update()), again })
         })
     }
 }

@@ -25,10 +25,10 @@ pub fn discovery(routes: Routes) -> Routes {
     let core = move |_: Granted<Anyone>, request: Request| {
         let filters: Vec<_> = request.arguments().map(Filter::from_query).collect();
         let wanted = links.iter().filter(|link| filters.iter().all(|filter| filter.matches(link)));
-        let answer = Response::body(ContentFormat::LINK_FORMAT, link_format::write(wanted)).tagged();
+        let answer = Response::body(ContentFormat::LINK_FORMAT, link_format::write(wanted));
         async move { answer }
     };
-    routes.with(Route::get("/.well-known/core", core).offers(&[ContentFormat::LINK_FORMAT]))
+    routes.with(Route::get("/.well-known/core", core).offers(&[ContentFormat::LINK_FORMAT]).tagged())
 }
 
 /// `/x.plgd.dev/time` tells the time of day, with which devices that have no clock of their own begin.
@@ -38,9 +38,10 @@ pub fn time(clock: Arc<dyn Clock>) -> Routes {
         time: String,
     }
     let tell = move |_: Granted<Anyone>, request: Request| {
-        let time = Time { time: clock.now().to_string() };
-        // A time that was kept on the way would be wrong.
-        let answer = request.content(&time).map(|answer| answer.max_age(Duration::ZERO));
+        // Nine digits of a second, and no word of Max-Age: what unmodified devices are known to take.
+        let now = clock.now().to_string();
+        let (seconds, fraction) = now.trim_end_matches('Z').split_once('.').unwrap_or((now.trim_end_matches('Z'), ""));
+        let answer = request.content(&Time { time: format!("{seconds}.{fraction:0<9}Z") });
         async move { answer }
     };
     Routes::new().with(Route::get("/x.plgd.dev/time", tell).offers(VALUES).listed(&[("rt", "x.plgd.dev.time")]))
@@ -87,16 +88,23 @@ pub fn publications(publications: Arc<dyn Publications>) -> Routes {
         .with(
             Route::get("/ca", move |_: Granted<Anyone>, request: Request| authorities(all.authorities(), request))
                 .offers(VALUES)
+                .tagged()
                 .listed(&[("rt", "gatehouse.authorities")]),
         )
-        .with(Route::get("/ca/{file}", move |_: Granted<Anyone>, request: Request| {
-            let found = file(&request, ".cer").map(|name| certificates.certificate(name));
-            published(PKIX_CERT, found)
-        }))
-        .with(Route::get("/crl/{file}", move |_: Granted<Anyone>, request: Request| {
-            let found = file(&request, ".crl").map(|name| lists.revocations(name));
-            published(ContentFormat::OCTET_STREAM, found)
-        }))
+        .with(
+            Route::get("/ca/{file}", move |_: Granted<Anyone>, request: Request| {
+                let found = file(&request, ".cer").map(|name| certificates.certificate(name));
+                published(PKIX_CERT, found)
+            })
+            .tagged(),
+        )
+        .with(
+            Route::get("/crl/{file}", move |_: Granted<Anyone>, request: Request| {
+                let found = file(&request, ".crl").map(|name| lists.revocations(name));
+                published(ContentFormat::OCTET_STREAM, found)
+            })
+            .tagged(),
+        )
 }
 
 async fn authorities(all: Fetch<Vec<String>>, request: Request) -> Result<Response, Refusal> {
@@ -117,7 +125,7 @@ fn file(request: &Request, suffix: &str) -> Option<String> {
 
 async fn published(format: ContentFormat, found: Option<Fetch<Option<Vec<u8>>>>) -> Result<Response, Refusal> {
     let bytes = found.ok_or(NotPublished)?.await.map_err(|fault| Refusal::new(&*fault))?.ok_or(NotPublished)?;
-    Ok(Response::body(format, bytes).max_age(PUBLICATION_AGE).tagged())
+    Ok(Response::body(format, bytes).max_age(PUBLICATION_AGE))
 }
 
 #[derive(Clone, Copy, Debug, thiserror::Error)]

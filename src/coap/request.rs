@@ -1,6 +1,6 @@
 //! A request as a handler sees it.
 
-use crate::{Connection, Refusal, Remote, Transport, tree::Names};
+use crate::{Connection, ETag, Refusal, Remote, Transport, tree::Names};
 use bytes::Bytes;
 use gatehouse_net::Peer;
 use gatehouse_wire::coap::{Code, ContentFormat, Message, Options};
@@ -15,6 +15,7 @@ pub struct Request {
     pub(crate) format: Option<ContentFormat>,
     pub(crate) observes: bool,
     pub(crate) fresh: Option<Duration>,
+    pub(crate) tag: Option<ETag>,
 }
 
 impl Request {
@@ -88,6 +89,12 @@ impl Request {
     /// Whether the peer wants to hear of changes (RFC 7641).
     pub fn observes(&self) -> bool {
         self.observes
+    }
+
+    /// How the resource was named when the request's conditions were judged, where the route is
+    /// [tagged by](crate::Route::tagged_by) something. A handler that changes the resource makes sure that it still is.
+    pub fn tag(&self) -> Option<&ETag> {
+        self.tag.as_ref()
     }
 
     /// How old the request can be at most, if the peer has shown that it is not older (RFC 9175 §2.3).

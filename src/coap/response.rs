@@ -1,12 +1,11 @@
 //! An answer in the making.
 
-use crate::{Leave, Refusal, observed::Changes};
+use crate::{ETag, Leave, Refusal, WireError, observed::Changes};
 use bytes::Bytes;
 use gatehouse_base::{Fault, Kind};
-use gatehouse_wire::coap::{Code, ContentFormat, Message, OptionNumber, Options, OptionsBuilder, Token, ValueLength};
+use gatehouse_wire::coap::{Code, ContentFormat, Message, OptionNumber, Options, OptionsBuilder, Token};
 use serde::Serialize;
 use std::{fmt, time::Duration};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// What a handler answers.
 pub struct Response {
@@ -70,7 +69,7 @@ impl Response {
     ///
     /// # Errors
     /// The option cannot have a value of this length.
-    pub fn with_option(mut self, number: OptionNumber, value: &[u8]) -> Result<Self, ValueLength> {
+    pub fn with_option(mut self, number: OptionNumber, value: &[u8]) -> Result<Self, WireError> {
         self.options = self.options.push(number, value)?;
         Ok(self)
     }
@@ -82,14 +81,24 @@ impl Response {
         self
     }
 
-    /// Names the representation by its content, so that a peer which has it need not fetch it again (RFC 7252 §5.10.6).
+    /// Names the state of the resource that it shows or has made (RFC 7252 §5.10.6). Of answers to GET and FETCH a route that
+    /// is tagged does this by itself.
     #[must_use]
-    pub fn tagged(mut self) -> Self {
-        // Every value of an ETag has a length that it may have.
-        if let Ok(options) = self.options.clone().push(OptionNumber::ETAG, &xxh3_64(&self.payload).to_be_bytes()) {
+    pub fn with_tag(mut self, tag: &ETag) -> Self {
+        // Every tag has a length that it may have.
+        if let Ok(options) = self.options.clone().push(OptionNumber::ETAG, tag.as_bytes()) {
             self.options = options;
         }
         self
+    }
+
+    /// Names a representation by its content, and gives back the name.
+    pub(crate) fn tagged(self) -> (Self, Option<ETag>) {
+        if self.code != Code::CONTENT {
+            return (self, None);
+        }
+        let tag = ETag::of(&self.payload);
+        (self.with_tag(&tag), Some(tag))
     }
 
     /// The same, and the connection ends so when the peer has got it.
@@ -109,7 +118,7 @@ impl Response {
             return self;
         }
         let options = self.options.build();
-        let known = options.first(OptionNumber::ETAG).is_some_and(|tag| request.iter().any(|option| option == (OptionNumber::ETAG, tag)));
+        let known = options.first(OptionNumber::ETAG).is_some_and(|tag| request.validates(tag));
         self.options = Options::builder().copy(&options, |number| known && number == OptionNumber::CONTENT_FORMAT);
         if known {
             self.code = Code::VALID;
@@ -191,7 +200,7 @@ mod tests {
 
     #[test]
     fn rfc7252_section_5_10_6_who_has_the_representation_gets_no_body() {
-        let answer = || Response::body(ContentFormat::TEXT, "hello").tagged();
+        let answer = || Response::body(ContentFormat::TEXT, "hello").tagged().0;
         let tag = answer().into_message().options.first(OptionNumber::ETAG).expect("tag").to_vec();
         let asked = |tag: &[u8]| Options::builder().push(OptionNumber::ETAG, tag).expect("length").build();
         let known = answer().validated(&asked(&tag)).into_message();

@@ -1,8 +1,10 @@
 //! Routing, where nothing can be reached without a named permission.
 
 use crate::{
-    Connection, Ending, Granted, IntoResponse, Permission, Refusal, Request, Response,
+    Connection, ETag, Ending, Granted, IntoResponse, Permission, Refusal, Request, Response,
+    counters::RouteMeter,
     life::Hook,
+    tag::{Tags, is_safe, judge},
     tree::{Names, Tree, names},
 };
 use gatehouse_wire::coap::{Code, ContentFormat, Message, OptionNumber, link_format::Link};
@@ -42,20 +44,53 @@ pub struct Route {
     method: Code,
     path: &'static str,
     permission: &'static str,
-    ask: Arc<dyn Fn(Request) -> Result<Answer, Refusal> + Send + Sync>,
+    ask: Arc<Ask>,
+    tags: Tags,
     offers: &'static [ContentFormat],
     takes: &'static [ContentFormat],
     link: Option<Link>,
     carried_through: bool,
 }
 
+/// Checks the permission and begins to work on the answer.
+type Ask = dyn Fn(Request, &Tags) -> Result<Answer, Refusal> + Send + Sync;
+
 impl Route {
     /// Answers this method on this path. The permission is that of the handler's first argument.
     ///
     /// A path is made of words, `{name}` for any one segment, and at its end `{name…}` for one segment or more.
     pub fn new<P: Permission>(method: Code, path: &'static str, handler: impl Handler<P>) -> Self {
-        let ask = move |request: Request| Ok(handler.answer(Granted::check(&request)?, request));
-        Self { method, path, permission: P::NAME, ask: Arc::new(ask), offers: &[], takes: &[], link: None, carried_through: false }
+        let handler = Arc::new(handler);
+        let ask = move |mut request: Request, tags: &Tags| {
+            let granted = Granted::check(&request)?;
+            let Tags::Named(current) = tags else { return Ok(handler.answer(granted, request)) };
+            let (current, handler) = (current(&request), Arc::clone(&handler));
+            let whole = async move {
+                request.tag = current.await?;
+                judge(request.options(), request.tag())?;
+                let tag = request.tag.filter(|_| is_safe(request.method()));
+                if let Some(tag) = tag.filter(|tag| request.options().validates(tag.as_bytes()) && !request.observes()) {
+                    return Ok(Response::new(Code::VALID).with_tag(&tag));
+                }
+                let answer = handler.answer(granted, request).await?;
+                Ok(match tag.filter(|_| answer.code() == Code::CONTENT) {
+                    Some(tag) => answer.with_tag(&tag),
+                    None => answer,
+                })
+            };
+            Ok(Box::pin(whole) as Answer)
+        };
+        Self {
+            method,
+            path,
+            permission: P::NAME,
+            ask: Arc::new(ask),
+            tags: Tags::None,
+            offers: &[],
+            takes: &[],
+            link: None,
+            carried_through: false,
+        }
     }
 
     /// Answers GET.
@@ -93,6 +128,25 @@ impl Route {
     #[must_use]
     pub fn observable(self) -> Self {
         Self { link: self.link.map(|link| link.with("obs", None)), ..self }
+    }
+
+    /// Names what GET and FETCH answer by its content: a peer that has it gets 2.03, and one whose condition it does not
+    /// fulfil 4.12. The handler works in any case.
+    #[must_use]
+    pub fn tagged(self) -> Self {
+        Self { tags: Tags::Content, ..self }
+    }
+
+    /// Names the resource by what this finds, before the handler works and after the permission was checked: a peer that has
+    /// the state gets 2.03, and one whose condition it does not fulfil 4.12, both without the handler. `None` is a resource
+    /// that does not exist. [`Request::tag`] tells the handler what was found.
+    #[must_use]
+    pub fn tagged_by<F, U>(self, current: F) -> Self
+    where
+        F: Fn(&Request) -> U + Send + Sync + 'static,
+        U: Future<Output = Result<Option<ETag>, Refusal>> + Send + 'static,
+    {
+        Self { tags: Tags::Named(Arc::new(move |request| Box::pin(current(request)))), ..self }
     }
 
     /// Has the handler finish its work also where the peer has gone meanwhile, within `[coap] request_timeout`. Others are
@@ -213,12 +267,13 @@ impl Routes {
         let mut tree = Tree::new();
         let methods = table.iter().map(|route| route.method).collect();
         for route in table {
-            let make = || Resource { path: route.path, names: Arc::new(names(route.path)), methods: Vec::new() };
+            let meter = || Arc::new(RouteMeter::new(route.path));
+            let make = || Resource { meter: meter(), names: Arc::new(names(route.path)), methods: Vec::new() };
             let resource: &mut Resource = tree.entry(route.path, make);
             resource.methods.retain(|known| known.method != route.method);
             resource.methods.push(route);
         }
-        Router { tree, methods, refusals, hooks }
+        Router { tree, methods, refusals, hooks, elsewhere: Arc::new(RouteMeter::new(NO_PATH)) }
     }
 }
 
@@ -279,19 +334,21 @@ pub(crate) struct Router {
     methods: Vec<Code>,
     refusals: Refusals,
     pub(crate) hooks: Vec<Hook>,
+    /// Counts what goes to paths that no route has.
+    elsewhere: Arc<RouteMeter>,
 }
 
 #[derive(Debug)]
 struct Resource {
-    path: &'static str,
+    meter: Arc<RouteMeter>,
     names: Arc<Names>,
     methods: Vec<Route>,
 }
 
 /// The route of a request.
 pub(crate) struct Found<'a> {
-    /// The pattern, for metrics.
-    pub(crate) path: &'static str,
+    /// Knows the pattern, and counts.
+    pub(crate) meter: &'a Arc<RouteMeter>,
     pub(crate) names: Arc<Names>,
     /// What the answer has to be.
     pub(crate) format: Option<ContentFormat>,
@@ -301,14 +358,14 @@ pub(crate) struct Found<'a> {
 /// Why there is none.
 #[derive(Debug)]
 pub(crate) struct NotFound {
-    /// The pattern, where the path has one.
-    pub(crate) path: &'static str,
+    /// That of the pattern, where the path has one.
+    pub(crate) meter: Arc<RouteMeter>,
     /// What to answer; nothing where it is `None`.
     pub(crate) refusal: Option<Refusal>,
 }
 
 /// The label of requests to paths that no route has.
-pub(crate) const NO_PATH: &str = "none";
+const NO_PATH: &str = "none";
 
 /// RFC 7252 §12.1.1.
 const METHODS: [Code; 4] = [Code::GET, Code::POST, Code::PUT, Code::DELETE];
@@ -316,8 +373,8 @@ const METHODS: [Code; 4] = [Code::GET, Code::POST, Code::PUT, Code::DELETE];
 impl Router {
     /// The route for a request.
     pub(crate) fn find(&self, request: &Message) -> Result<Found<'_>, NotFound> {
-        let refuse = |path, how, text| NotFound {
-            path,
+        let refuse = |meter: &Arc<RouteMeter>, how, text| NotFound {
+            meter: Arc::clone(meter),
             refusal: match how {
                 Refuse::With(code) => Some(Refusal::plain(code, text)),
                 Refuse::Silently => None,
@@ -325,34 +382,39 @@ impl Router {
         };
         let options = &request.options;
         if !METHODS.contains(&request.code) && !self.methods.contains(&request.code) {
-            return Err(refuse(NO_PATH, self.refusals.unknown_method, "no such method"));
+            return Err(refuse(&self.elsewhere, self.refusals.unknown_method, "no such method"));
         }
         if options.has(OptionNumber::PROXY_URI) || options.has(OptionNumber::PROXY_SCHEME) {
-            return Err(refuse(NO_PATH, Refuse::With(Code::PROXYING_NOT_SUPPORTED), "this is no proxy"));
+            return Err(refuse(&self.elsewhere, Refuse::With(Code::PROXYING_NOT_SUPPORTED), "this is no proxy"));
         }
         let path: Vec<_> = options.path().collect();
-        let resource = self.tree.find(&path).ok_or_else(|| refuse(NO_PATH, self.refusals.unknown_path, "no such resource"))?;
-        let path = resource.path;
+        let resource = self.tree.find(&path).ok_or_else(|| refuse(&self.elsewhere, self.refusals.unknown_path, "no such resource"))?;
+        let meter = &resource.meter;
         let route = resource.methods.iter().find(|route| route.method == request.code);
-        let route = route.ok_or_else(|| refuse(path, self.refusals.wrong_method, "no such method here"))?;
-        // A condition that nobody checks would be a promise that nobody keeps.
-        if options.has(OptionNumber::IF_MATCH) || options.has(OptionNumber::IF_NONE_MATCH) {
-            return Err(refuse(path, Refuse::With(Code::BAD_OPTION), "conditions are not understood here"));
+        let route = route.ok_or_else(|| refuse(meter, self.refusals.wrong_method, "no such method here"))?;
+        let conditional = options.has(OptionNumber::IF_MATCH) || options.has(OptionNumber::IF_NONE_MATCH);
+        if conditional && !route.tags.judge(request.code) {
+            return Err(refuse(meter, Refuse::With(Code::BAD_OPTION), "conditions are not understood here"));
         }
         let body = options.content_format().filter(|_| !request.payload.is_empty() && !route.takes.is_empty());
         if body.is_some_and(|format| !route.takes.contains(&format)) {
-            return Err(refuse(path, self.refusals.unsupported_format, "the content format is not understood here"));
+            return Err(refuse(meter, self.refusals.unsupported_format, "the content format is not understood here"));
         }
         let accepted = options.accept().filter(|_| !route.offers.is_empty());
         if accepted.is_some_and(|format| !route.offers.contains(&format)) {
-            return Err(refuse(path, self.refusals.not_acceptable, "the accepted content format is not offered here"));
+            return Err(refuse(meter, self.refusals.not_acceptable, "the accepted content format is not offered here"));
         }
         let format = accepted.or_else(|| route.offers.first().copied());
-        Ok(Found { path, names: Arc::clone(&resource.names), format, route })
+        Ok(Found { meter, names: Arc::clone(&resource.names), format, route })
     }
 }
 
 impl Found<'_> {
+    /// Whether what is answered is named by its content.
+    pub(crate) fn is_tagged_by_content(&self) -> bool {
+        matches!(self.route.tags, Tags::Content) && is_safe(self.route.method)
+    }
+
     /// Whether the work goes on without the peer.
     pub(crate) fn is_carried_through(&self) -> bool {
         self.route.carried_through
@@ -360,7 +422,7 @@ impl Found<'_> {
 
     /// Checks the permission and begins to work on the answer.
     pub(crate) fn ask(&self, request: Request) -> Result<Answer, Refusal> {
-        (self.route.ask)(request)
+        (self.route.ask)(request, &self.route.tags)
     }
 }
 
@@ -386,7 +448,7 @@ mod tests {
     fn ask(router: &Router, method: Code, path: &str, more: impl FnOnce(OptionsBuilder) -> OptionsBuilder) -> String {
         let options = more(Options::builder().path(path).expect("path")).build();
         match router.find(&Message::new(method, Token::EMPTY).with_options(options).with_payload("x")) {
-            Ok(found) => found.path.to_owned(),
+            Ok(found) => found.meter.route().to_owned(),
             Err(NotFound { refusal: Some(refusal), .. }) => refusal.code().to_string(),
             Err(NotFound { refusal: None, .. }) => "silence".to_owned(),
         }

@@ -3,6 +3,7 @@
 use crate::{
     Config, Framing, Routes,
     caller::{Caller, Transport},
+    counters::Meters,
     doorstep::Guard,
     link::{DatagramLink, StreamLink},
     remote::Remote,
@@ -22,17 +23,26 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// What all listeners share: the count of requests that are worked on, and who is traced.
-#[derive(Clone, Debug)]
+/// What all listeners share: the counts of requests that are worked on and of observations, and who is traced.
+#[derive(Clone)]
 pub struct Common {
     turns: Arc<Semaphore>,
+    observers: Arc<Semaphore>,
     traces: Arc<Traces>,
+    meters: Arc<Meters>,
 }
 
 impl Common {
-    /// As many requests as the configuration allows.
+    /// As many requests and observations as the configuration allows. To be made after the process's metrics.
     pub fn new(config: &Config, traces: Arc<Traces>) -> Self {
-        Self { turns: Arc::new(Semaphore::new(config.requests)), traces }
+        let places = |number| Arc::new(Semaphore::new(number));
+        Self { turns: places(config.requests), observers: places(config.observers), traces, meters: Arc::new(Meters::new()) }
+    }
+}
+
+impl fmt::Debug for Common {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Common")
     }
 }
 
@@ -51,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) router: Router,
     pub(crate) config: Config,
     pub(crate) turns: Arc<Semaphore>,
+    pub(crate) observers: Arc<Semaphore>,
+    pub(crate) meters: Arc<Meters>,
     pub(crate) traces: Arc<Traces>,
 }
 
@@ -58,7 +70,8 @@ impl Server {
     /// A server of these routes.
     pub fn new(routes: Routes, framing: Framing, config: Config, common: &Common, random: Arc<dyn Random>) -> Self {
         let streams = Arc::new(config.endpoint(framing, None));
-        let shared = Shared { router: routes.into_router(), config, turns: Arc::clone(&common.turns), traces: Arc::clone(&common.traces) };
+        let Common { turns, observers, traces, meters } = common.clone();
+        let shared = Shared { router: routes.into_router(), config, turns, observers, meters, traces };
         Self { shared: Arc::new(shared), streams, datagrams: OnceLock::new(), guard: Guard::new(&*random), random }
     }
 }
@@ -85,7 +98,7 @@ impl DatagramService for Server {
         if !connection.sender().is_encrypted() {
             transport = Transport::Udp;
             let limits = Limits { message: config.limits.message, options: config.limits.options };
-            first = self.guard.let_in(&mut connection, &limits).await;
+            first = self.guard.let_in(&mut connection, &limits, &self.shared.meters.strangers).await;
             if first.is_none() {
                 return;
             }

@@ -9,8 +9,8 @@ mod serving;
 
 use crate::{
     Config, Ending, Leave,
-    caller::{Caller, Transport},
-    counters::{self, Since},
+    caller::Caller,
+    counters::Since,
     life::Life,
     link::{Link, Progress},
     remote::Order,
@@ -31,8 +31,8 @@ use tokio::{
 };
 use tracing::debug;
 
-/// Bytes that wait to be sent at which nothing more is read: what is read makes answers.
-const FULL: usize = 128 * 1024;
+/// When this share of what may wait to be sent does, nothing more is read: what is read makes answers.
+const FULL: usize = 8;
 
 /// What a peer is told that may not stay.
 const NOT_GOOD: &str = "the certificate is no longer good";
@@ -92,8 +92,7 @@ impl<L: Link> Session<L> {
         signals: Signals,
     ) -> Self {
         // A socket of datagrams has an order of its own in which silent peers have to go.
-        let is_stream = matches!(caller.transport, Transport::Tcp | Transport::Tls);
-        let idle_timeout = if is_stream { shared.config.idle_timeout } else { NO_END };
+        let idle_timeout = if caller.transport.is_stream() { shared.config.idle_timeout } else { NO_END };
         Self {
             link,
             endpoint,
@@ -101,10 +100,10 @@ impl<L: Link> Session<L> {
             serving: Serving::new(Arc::clone(&shared), Arc::clone(&caller)),
             life: Life::new(Arc::clone(&shared), Arc::clone(&caller)),
             caller,
+            asked: AskedOnes::new(Arc::clone(&shared)),
             shared,
             orders,
             signals,
-            asked: AskedOnes::default(),
             counted: Since::default(),
             phase: Phase::Open,
             closed: None,
@@ -126,7 +125,7 @@ impl<L: Link> Session<L> {
                 break closed;
             }
             arm(timer.as_mut(), self.deadline());
-            let read = self.endpoint.usage().queue_bytes < FULL;
+            let read = self.endpoint.usage().queue_bytes < self.config().send_queue.as_usize() / FULL;
             tokio::select! {
                 progress = self.link.progress(read) => match progress {
                     Progress::Sent => self.sending = None,
@@ -144,9 +143,9 @@ impl<L: Link> Session<L> {
                 }
             }
         };
-        self.counted.take_over(self.endpoint.counters());
+        self.counted.take_over(self.endpoint.counters(), &self.shared.meters);
         let why = self.why(&closed);
-        ::metrics::counter!(counters::CLOSED, "reason" => why.label()).increment(1);
+        self.shared.meters.closed(why);
         debug!(?why, ?closed, "connection ended");
         // Whoever waits for an answer of the peer is told, and work that nobody waits for ends.
         drop((self.asked, self.orders));
@@ -188,7 +187,7 @@ impl<L: Link> Session<L> {
             self.link.send(item);
             self.sending = Some(now).filter(|_| !self.link.is_free());
         }
-        self.counted.take_over(self.endpoint.counters());
+        self.counted.take_over(self.endpoint.counters(), &self.shared.meters);
     }
 
     fn happened(&mut self, now: Instant, event: Event) {
@@ -197,7 +196,7 @@ impl<L: Link> Session<L> {
                 self.active = now;
                 self.serving.begin(&mut self.endpoint, now, incoming);
             }
-            Event::ObserverGone { observation, .. } => self.serving.observer_gone(observation),
+            Event::ObserverGone { observation, why } => self.serving.observer_gone(observation, why),
             // The peer closes the connection when it has its answers.
             Event::PeerReleased(_) => self.leave(now, Leave::Release, Ending::Released),
             Event::Closed { why } => self.closed = Some(why),
@@ -231,7 +230,7 @@ impl<L: Link> Session<L> {
                 self.asked.give_up(&mut self.endpoint);
                 match how {
                     // There are no signals over UDP, and what was answered may have to be repeated.
-                    _ if !self.is_stream() => {
+                    _ if !self.caller.transport.is_stream() => {
                         self.endpoint.release(now);
                         self.phase = Phase::Left(now + self.config().send_timeout);
                     }
@@ -240,10 +239,6 @@ impl<L: Link> Session<L> {
                 }
             }
         }
-    }
-
-    fn is_stream(&self) -> bool {
-        matches!(self.caller.transport, Transport::Tcp | Transport::Tls)
     }
 
     /// Does what is due.

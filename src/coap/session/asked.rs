@@ -2,15 +2,16 @@
 
 use crate::{
     RemoteError,
-    counters::ASKED,
     remote::{Ask, Asked},
+    server::Shared,
 };
 use gatehouse_wire::coap::{
     Message,
-    endpoint::{Endpoint, Event, PingId, RequestId},
+    endpoint::{Endpoint, Event, PingId, RequestError, RequestId},
 };
 use std::{
     collections::{HashMap, VecDeque},
+    sync::Arc,
     time::Instant,
 };
 use tokio::sync::oneshot;
@@ -19,14 +20,18 @@ use tokio::sync::oneshot;
 const PINGS: usize = 8;
 
 /// Requests to the peer that are under way. Never more than the endpoint allows.
-#[derive(Default)]
 pub(super) struct AskedOnes {
+    shared: Arc<Shared>,
     requests: HashMap<RequestId, (u64, Asked)>,
     tickets: HashMap<u64, RequestId>,
     pings: VecDeque<(PingId, oneshot::Sender<()>)>,
 }
 
 impl AskedOnes {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, requests: HashMap::new(), tickets: HashMap::new(), pings: VecDeque::new() }
+    }
+
     pub(super) fn ask(&mut self, endpoint: &mut Endpoint, now: Instant, ask: Ask) {
         let Ask { ticket, request, to } = ask;
         match endpoint.request(now, request) {
@@ -34,7 +39,12 @@ impl AskedOnes {
                 self.requests.insert(id, (ticket, to));
                 self.tickets.insert(ticket, id);
             }
-            Err(error) => tell(to, Err(error.into())),
+            Err(error) => {
+                if error == RequestError::Busy {
+                    self.shared.meters.asked.busy.increment(1);
+                }
+                tell(to, Err(error.into()));
+            }
         }
     }
 
@@ -72,12 +82,12 @@ impl AskedOnes {
     pub(super) fn happened(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event) {
         match event {
             Event::Response { request, message, observing } => {
-                ::metrics::counter!(ASKED, "result" => class(&message)).increment(1);
+                self.shared.meters.asked.answered(message.code);
                 if observing { self.notified(endpoint, now, request, message) } else { self.over(request, Ok(message)) }
             }
             Event::Notification { request, message } => self.notified(endpoint, now, request, message),
             Event::Failed { request, why } => {
-                ::metrics::counter!(ASKED, "result" => "none").increment(1);
+                self.shared.meters.asked.none.increment(1);
                 self.over(request, Err(why.into()));
             }
             Event::ObservationEnded { request, why } => self.over(request, Err(why.into())),
@@ -119,14 +129,5 @@ fn tell(to: Asked, answer: Result<Message, RemoteError>) {
     match to {
         Asked::Once(to) => drop(to.send(answer)),
         Asked::Observing(to) => drop(to.try_send(answer)),
-    }
-}
-
-/// RFC 7252 §12.1.2: an answer has one of these classes.
-fn class(message: &Message) -> &'static str {
-    match message.code.class() {
-        2 => "2",
-        4 => "4",
-        _ => "5",
     }
 }

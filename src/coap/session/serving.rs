@@ -3,14 +3,15 @@
 use crate::{
     Connection, Leave, Refusal, Request, Response,
     caller::Caller,
-    counters::{self, Held, method_label},
-    observed::Changes,
-    routes::{Answer, Found, NotFound},
+    counters::{Held, RouteMeter, method_label},
+    observed::{Changes, State},
+    routes::{Answer, NotFound},
     server::Shared,
+    tag::judge,
 };
 use gatehouse_wire::coap::{
     Code, Options,
-    endpoint::{Delivery, Endpoint, Exchange, Incoming, ObservationId, RespondError},
+    endpoint::{Delivery, Endpoint, Exchange, Gone, Incoming, ObservationId, RespondError},
 };
 use std::{
     collections::HashMap,
@@ -39,20 +40,22 @@ pub(super) struct Serving {
 /// What has come of a task.
 pub(super) enum Done {
     Answered(Result<Response, Refusal>),
-    Changed { observation: ObservationId, changes: Box<dyn Changes>, state: Option<Result<Response, Refusal>> },
+    Changed { observation: ObservationId, changes: Box<dyn Changes>, state: Option<State> },
 }
 
 /// A request whose answer is awaited.
 struct Pending {
     exchange: Exchange,
     method: Code,
-    path: &'static str,
+    meter: Arc<RouteMeter>,
     options: Options,
     observe: bool,
     began: Instant,
     span: Span,
     /// Whether the work goes on without the peer.
     carried_through: bool,
+    /// Whether the answer is named by its content.
+    tagged: bool,
 }
 
 /// A request's turn among those of all peers, for as long as somebody works on it.
@@ -61,6 +64,14 @@ type Turn = (OwnedSemaphorePermit, Held);
 /// A peer that is told of changes.
 struct Observer {
     waiting: AbortHandle,
+    watching: Watching,
+}
+
+/// What stays the same as long as a peer is told.
+struct Watching {
+    /// Whether each state is named by its content.
+    tagged: bool,
+    _place: OwnedSemaphorePermit,
     _held: Held,
 }
 
@@ -114,27 +125,27 @@ impl Serving {
         let method = message.code;
         let found = match shared.router.find(&message) {
             Ok(found) => found,
-            Err(NotFound { path, refusal }) => {
+            Err(NotFound { meter, refusal }) => {
                 let Some(refusal) = refusal else {
-                    count(method, path, "silence".to_owned());
+                    meter.count(method, None);
                     return endpoint.ignore(now, exchange);
                 };
-                return refuse(endpoint, now, exchange, method, path, refusal);
+                return refuse(endpoint, now, exchange, method, &meter, refusal);
             }
         };
         let Ok(turn) = Arc::clone(&shared.turns).try_acquire_owned() else {
-            ::metrics::counter!(counters::REFUSED, "reason" => "requests").increment(1);
+            shared.meters.requests.increment(1);
             let busy = Refusal::plain(Code::SERVICE_UNAVAILABLE, "busy").retry_after(shared.config.retry_after);
-            return refuse(endpoint, now, exchange, method, found.path, busy);
+            return refuse(endpoint, now, exchange, method, found.meter, busy);
         };
-        let Found { path, format, .. } = found;
-        let span = info_span!("request", method = method_label(method), path, peer = %self.caller.peer.address());
+        let (meter, format) = (Arc::clone(found.meter), found.format);
+        let span = info_span!("request", method = method_label(method), path = meter.route(), peer = %self.caller.peer.address());
         let options = message.options.clone();
         let connection = Connection::new(Arc::clone(&self.caller));
-        let request = Request { message, connection, names: Arc::clone(&found.names), format, observes: observe, fresh };
-        let carried_through = found.is_carried_through();
-        let turn = (turn, Held::new(counters::IN_FLIGHT));
-        let pending = Pending { exchange, method, path, options, observe, began: now, span, carried_through };
+        let request = Request { message, connection, names: Arc::clone(&found.names), format, observes: observe, fresh, tag: None };
+        let (carried_through, tagged) = (found.is_carried_through(), found.is_tagged_by_content());
+        let turn = (turn, shared.meters.in_flight());
+        let pending = Pending { exchange, method, meter, options, observe, began: now, span, carried_through, tagged };
         match found.ask(request) {
             Ok(answer) => self.work_on(endpoint, now, pending, turn, answer),
             Err(refusal) => self.answered(endpoint, now, pending, Err(refusal)),
@@ -151,9 +162,12 @@ impl Serving {
             Ok(Poll::Ready(answer)) => self.answered(endpoint, now, pending, answer),
             Ok(Poll::Pending) => {
                 let (limit, span) = (self.shared.config.request_timeout, pending.span.clone());
+                let late = self.shared.meters.late.clone();
                 let whole = async move {
-                    let late = || Err(Refusal::plain(Code::SERVICE_UNAVAILABLE, "the answer took too long"));
-                    let answer = timeout(limit, answer).await.unwrap_or_else(|_| late());
+                    let answer = timeout(limit, answer).await.unwrap_or_else(|_| {
+                        late.increment(1);
+                        Err(Refusal::plain(Code::SERVICE_UNAVAILABLE, "the answer took too long"))
+                    });
                     drop(turn);
                     Done::Answered(answer)
                 };
@@ -185,14 +199,16 @@ impl Serving {
     }
 
     /// The peer does not want to be told any more.
-    pub(super) fn observer_gone(&mut self, observation: ObservationId) {
+    pub(super) fn observer_gone(&mut self, observation: ObservationId, why: Gone) {
         if let Some(observer) = self.observers.remove(&observation) {
             observer.waiting.abort();
+            self.shared.meters.unobserved(why);
         }
     }
 
     fn answered(&mut self, endpoint: &mut Endpoint, now: Instant, pending: Pending, answer: Result<Response, Refusal>) {
-        let Pending { exchange, method, path, options, observe, began, span, .. } = pending;
+        let Pending { exchange, method, meter, options, observe, began, span, tagged, .. } = pending;
+        let answer = if tagged { judged(answer, &options) } else { answer };
         let mut answer = answer.unwrap_or_else(|refusal| {
             if let Some(cause) = refusal.for_the_log() {
                 span.in_scope(|| error!(code = %refusal.code(), cause, "request failed"));
@@ -202,15 +218,18 @@ impl Serving {
         if let Some(how) = answer.leave.take() {
             self.leave = Some(self.leave.map_or(how, |before| before.stronger(how)));
         }
-        let changes = answer.changes.take().filter(|_| observe && answer.code().is_success());
+        let changes = answer.changes.take().filter(|_| observe && answer.code().is_success()).and_then(|changes| {
+            let place = Arc::clone(&self.shared.observers).try_acquire_owned();
+            place.inspect_err(|_| self.shared.meters.observers.increment(1)).ok().map(|place| (changes, place))
+        });
         // RFC 7641 §4.1: a registration gets the state itself, unless it says that it has it.
         let answer = answer.validated(&options).into_message();
         let code = answer.code;
         let sent = match changes {
             None => endpoint.respond(now, exchange, answer),
-            Some(changes) => endpoint.respond_observed(now, exchange, answer).map(|agreed| {
+            Some((changes, _place)) => endpoint.respond_observed(now, exchange, answer).map(|agreed| {
                 if let Some(observation) = agreed {
-                    self.watch(observation, changes, Held::new(counters::OBSERVED));
+                    self.watch(observation, changes, Watching { tagged, _place, _held: self.shared.meters.observed() });
                 }
             }),
         };
@@ -223,17 +242,21 @@ impl Serving {
         };
         let taken = now.saturating_duration_since(began);
         span.in_scope(|| debug!(%code, ?taken, "answered"));
-        count(method, path, code.to_string());
-        ::metrics::histogram!(counters::REQUEST_SECONDS, "route" => path).record(taken);
+        meter.count(method, Some(code));
+        meter.took(taken);
     }
 
     /// Waits for the next state in a task of its own.
-    fn watch(&mut self, observation: ObservationId, mut changes: Box<dyn Changes>, held: Held) {
+    ///
+    /// Over UDP a peer that has left without a word is found out by a notification that it has to acknowledge (RFC 7641
+    /// §4.5), and one is due also where nothing changes. A stream that has lost its peer is found out by itself.
+    fn watch(&mut self, observation: ObservationId, mut changes: Box<dyn Changes>, watching: Watching) {
+        let longest = (!self.caller.transport.is_stream()).then_some(self.shared.config.confirm_observation);
         let waiting = self.work.spawn(async move {
-            let state = changes.next().await;
+            let state = changes.next(longest).await;
             Done::Changed { observation, changes, state }
         });
-        self.observers.insert(observation, Observer { waiting, _held: held });
+        self.observers.insert(observation, Observer { waiting, watching });
     }
 
     fn changed(
@@ -242,30 +265,46 @@ impl Serving {
         now: Instant,
         observation: ObservationId,
         changes: Box<dyn Changes>,
-        state: Option<Result<Response, Refusal>>,
+        state: Option<State>,
     ) {
         let Some(observer) = self.observers.remove(&observation) else { return };
         // RFC 7641 §4.2: an error is the last notification.
-        let state = state.unwrap_or_else(|| Err(Refusal::plain(Code::NOT_FOUND, "there is nothing to observe any more")));
-        let go_on = state.as_ref().is_ok_and(|state| state.code().is_success());
-        let state = state.unwrap_or_else(Refusal::into_answer);
-        endpoint.notify(now, observation, state.into_message(), Delivery::Automatic);
+        let nothing = || Err(Refusal::plain(Code::NOT_FOUND, "there is nothing to observe any more"));
+        let State { shown, again } = state.unwrap_or_else(|| State { shown: nothing(), again: false });
+        let shown = shown.unwrap_or_else(Refusal::into_answer);
+        let shown = if observer.watching.tagged { shown.tagged().0 } else { shown };
+        let go_on = shown.code().is_success();
+        endpoint.notify(now, observation, shown.into_message(), if again { Delivery::Confirmable } else { Delivery::Automatic });
         if go_on {
-            self.watch(observation, changes, observer._held);
+            self.watch(observation, changes, observer.watching);
+        } else {
+            self.shared.meters.nothing_to_observe.increment(1);
         }
     }
 }
 
-fn refuse(endpoint: &mut Endpoint, now: Instant, exchange: Exchange, method: Code, path: &'static str, refusal: Refusal) {
-    count(method, path, refusal.code().to_string());
+fn refuse(endpoint: &mut Endpoint, now: Instant, exchange: Exchange, method: Code, meter: &RouteMeter, refusal: Refusal) {
+    meter.count(method, Some(refusal.code()));
     // A peer that has gone meanwhile needs no refusal.
     let _ = endpoint.respond(now, exchange, refusal.into_answer().into_message());
 }
 
-fn failed() -> Refusal {
-    Refusal::plain(Code::INTERNAL_SERVER_ERROR, "internal")
+/// An answer to a request that only looks, named by its content and held against the request's conditions.
+fn judged(answer: Result<Response, Refusal>, request: &Options) -> Result<Response, Refusal> {
+    match answer {
+        Ok(answer) => {
+            let (answer, tag) = answer.tagged();
+            // Of what is no representation nothing is known.
+            if tag.is_some() {
+                judge(request, tag.as_ref())?;
+            }
+            Ok(answer)
+        }
+        Err(refusal) if refusal.code() == Code::NOT_FOUND => judge(request, None).and(Err(refusal)),
+        Err(refusal) => Err(refusal),
+    }
 }
 
-fn count(method: Code, path: &'static str, code: String) {
-    ::metrics::counter!(counters::REQUESTS, "method" => method_label(method), "route" => path, "code" => code).increment(1);
+fn failed() -> Refusal {
+    Refusal::plain(Code::INTERNAL_SERVER_ERROR, "internal")
 }

@@ -4,7 +4,7 @@ use super::{
     Traces,
     shown::{Carried, show},
 };
-use crate::{Transport, caller::Caller};
+use crate::caller::Caller;
 use bytes::{Bytes, BytesMut};
 use gatehouse_wire::coap::{Datagram, Limits, Message, Token, tcp::Decoder};
 use std::{
@@ -114,7 +114,7 @@ impl Tap {
     }
 
     fn is_stream(&self) -> bool {
-        matches!(self.caller.transport, Transport::Tcp | Transport::Tls)
+        self.caller.transport.is_stream()
     }
 }
 

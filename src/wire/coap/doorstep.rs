@@ -3,11 +3,12 @@
 //! A source address costs an attacker nothing. So the first request of an address is only answered with 4.01 and an Echo value
 //! that nobody else can know, and the request that brings the value back is let in. Nothing is remembered in between: the value
 //! is a code over the address and the time, made with a key of the caller's. Whatever is answered here is no longer than what
-//! it answers, times a factor that is 1 unless somebody says otherwise: nobody can be made to send more than was sent to him.
+//! it answers: nobody can be made to send more than was sent to him. RFC 9175 §2.6 would allow three times as much; we do not, and
+//! the price is that a request of very few bytes leaves no room for an Echo value. Its sender is refused until it asks with more.
 //!
 //! Peers of DTLS have shown where they are in their handshake and do not come here.
 
-use super::{Code, Datagram, Kind, Limits, Message, OptionNumber, Options};
+use super::{Code, Datagram, Kind, Limits, Message, MessageId, OptionNumber, Options};
 use bytes::{Bytes, BytesMut};
 use std::{
     fmt,
@@ -27,7 +28,6 @@ pub struct Doorstep {
     key: Arc<dyn EchoKey>,
     began: Instant,
     lifetime: Duration,
-    factor: usize,
 }
 
 /// What becomes of a datagram of an unknown address.
@@ -35,8 +35,13 @@ pub struct Doorstep {
 pub enum Knock {
     /// The peer is there. An endpoint may be made for it, which gets this datagram first.
     Enter,
-    /// It gets this answer, and is forgotten.
-    Answer(Bytes),
+    /// It gets an Echo value to bring back, and is forgotten.
+    Challenge(Bytes),
+    /// Its request is so short that an Echo value does not fit into an answer of the same length: it is refused without one,
+    /// and forgotten. It gets in with a request that is long enough, as by a token or a longer path.
+    TooShort(Bytes),
+    /// It is rejected (RFC 7252 §4.2), and forgotten.
+    Reject(Bytes),
     /// Nothing.
     Ignore,
 }
@@ -44,26 +49,20 @@ pub enum Knock {
 impl Doorstep {
     /// A guard whose Echo values are good for one to two lifetimes.
     pub fn new(key: Arc<dyn EchoKey>, began: Instant, lifetime: Duration) -> Self {
-        Self { key, began, lifetime, factor: 1 }
-    }
-
-    /// Allows answers that are longer than what they answer. RFC 9175 §2.6 holds 3 to be harmless; with 1, a request of very
-    /// few bytes leaves no room for an Echo value, and its sender is never let in.
-    pub fn danger_amplify(self, factor: usize) -> Self {
-        Self { factor: factor.max(1), ..self }
+        Self { key, began, lifetime }
     }
 
     /// Judges a datagram from an address, given as its bytes.
     pub fn knock(&self, now: Instant, peer: &[u8], datagram: &Bytes, limits: &Limits) -> Knock {
         let asked = match Datagram::parse(datagram.clone(), limits) {
             Ok(asked) => asked,
-            Err(error) => return error.reset().map_or(Knock::Ignore, |id| answer(&Datagram::empty(Kind::Reset, id))),
+            Err(error) => return error.reset().map_or(Knock::Ignore, reject),
         };
         match asked.kind {
             Kind::Acknowledgement | Kind::Reset => Knock::Ignore,
             Kind::Confirmable | Kind::NonConfirmable if asked.message.code.is_request() => self.request(now, peer, datagram.len(), &asked),
             // RFC 7252 §4.2, §4.3: an answer to nothing, and a ping.
-            Kind::Confirmable => answer(&Datagram::empty(Kind::Reset, asked.id)),
+            Kind::Confirmable => reject(asked.id),
             Kind::NonConfirmable => Knock::Ignore,
         }
     }
@@ -77,14 +76,14 @@ impl Doorstep {
         }
         let kind = if asked.kind == Kind::Confirmable { Kind::Acknowledgement } else { Kind::NonConfirmable };
         let bare = Datagram { kind, id: asked.id, message: Message::new(Code::UNAUTHORIZED, asked.message.token) };
-        let room = (length * self.factor).saturating_sub(bare.encoded_length() + OPTION_HEADER).min(LONGEST_ECHO);
+        let room = length.saturating_sub(bare.encoded_length() + OPTION_HEADER).min(LONGEST_ECHO);
         let code = self.key.code(peer, number);
         match code.get(..room).filter(|echo| echo.len() >= SHORTEST_ECHO) {
             Some(echo) => {
                 let options = Options::builder().push(OptionNumber::ECHO, echo).map(|options| options.build()).unwrap_or_default();
-                answer(&Datagram { message: bare.message.with_options(options), ..bare })
+                Knock::Challenge(encoded(&Datagram { message: bare.message.with_options(options), ..bare }))
             }
-            None => answer(&bare),
+            None => Knock::TooShort(encoded(&bare)),
         }
     }
 
@@ -95,14 +94,18 @@ impl Doorstep {
 
 impl fmt::Debug for Doorstep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Doorstep").field("lifetime", &self.lifetime).field("factor", &self.factor).finish_non_exhaustive()
+        f.debug_struct("Doorstep").field("lifetime", &self.lifetime).finish_non_exhaustive()
     }
 }
 
-fn answer(datagram: &Datagram) -> Knock {
+fn reject(id: MessageId) -> Knock {
+    Knock::Reject(encoded(&Datagram::empty(Kind::Reset, id)))
+}
+
+fn encoded(datagram: &Datagram) -> Bytes {
     let mut bytes = BytesMut::with_capacity(datagram.encoded_length());
     datagram.encode(&mut bytes);
-    Knock::Answer(bytes.freeze())
+    bytes.freeze()
 }
 
 /// Whether a value is the beginning of the code. It takes as long for a wrong value as for a right one.

@@ -58,10 +58,10 @@ async fn serve() {
     let body = vec![0x5a_u8; BODY];
     let small = |_: Granted<Anyone>, _: Request| async { Response::body(ContentFormat::TEXT, TIME) };
     let large = move |_: Granted<Anyone>, _: Request| {
-        let answer = Response::body(ContentFormat::OCTET_STREAM, body.clone()).tagged();
+        let answer = Response::body(ContentFormat::OCTET_STREAM, body.clone());
         async move { answer }
     };
-    let routes = Routes::new().with(Route::get("/time", small)).with(Route::get("/example_data", large));
+    let routes = Routes::new().with(Route::get("/time", small)).with(Route::get("/example_data", large).tagged());
     let config = Config::default();
     let common = Common::new(&config, Traces::new());
     let door = Arc::new(Door::new(routes, Framing::Standard, config, &common, Arc::new(SystemRandom)));

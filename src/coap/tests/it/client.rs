@@ -1,4 +1,4 @@
-//! A client over TCP: a socket and an endpoint.
+//! A client over TCP or TLS: a stream and an endpoint.
 
 use bytes::BytesMut;
 use gatehouse_base::SystemRandom;
@@ -13,20 +13,31 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 
-pub(crate) struct Client {
-    stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    stream: S,
     pub(crate) endpoint: Endpoint,
     arrived: BytesMut,
     events: VecDeque<Event>,
+    /// Whether the stream ended as it should.
+    ended: Option<bool>,
 }
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    pub(crate) fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(crate) async fn over(mut stream: S) -> Self {
         let mut endpoint = Endpoint::tcp(Arc::new(Config::default()), Arc::new(SystemRandom), now());
         let mut arrived = BytesMut::new();
         // What the server can take, it says first.
@@ -34,11 +45,7 @@ impl Client {
             assert_ne!(stream.read_buf(&mut arrived).await.unwrap(), 0);
             endpoint.handle_bytes(now(), &mut arrived);
         }
-        Self { stream, endpoint, arrived, events: VecDeque::new() }
-    }
-
-    pub(crate) fn local_address(&self) -> SocketAddr {
-        self.stream.local_addr().unwrap()
+        Self { stream, endpoint, arrived, events: VecDeque::new(), ended: None }
     }
 
     /// The next event. `None` when the server has closed the connection.
@@ -52,7 +59,10 @@ impl Client {
             let deadline = self.endpoint.poll_timeout().unwrap_or_else(|| now() + Duration::from_secs(3600));
             tokio::select! {
                 read = self.stream.read_buf(&mut self.arrived) => match read {
-                    Ok(0) | Err(_) => return None,
+                    Ok(0) | Err(_) => {
+                        self.ended = Some(read.is_ok());
+                        return None;
+                    }
                     Ok(_) => self.endpoint.handle_bytes(now(), &mut self.arrived),
                 },
                 () = tokio::time::sleep_until(deadline.into()) => self.endpoint.handle_timeout(now()),
@@ -65,6 +75,7 @@ impl Client {
         while let Some(item) = self.endpoint.poll_transmit(now()) {
             // A server that has closed the connection is seen when reading.
             let _ = self.stream.write_all(&item).await;
+            let _ = self.stream.flush().await;
         }
     }
 
@@ -103,6 +114,14 @@ impl Client {
             }
         }
         how
+    }
+
+    /// Whether the server says that the stream is at its end, and does not just cut it off.
+    pub(crate) async fn good_bye(&mut self) -> bool {
+        while self.ended.is_none() {
+            self.next().await;
+        }
+        self.ended == Some(true)
     }
 }
 

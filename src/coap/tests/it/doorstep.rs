@@ -1,12 +1,10 @@
 //! Strangers over plain UDP: none gets more than it has sent, and who shows where it is gets everything.
 
-use crate::world::within;
+use crate::world::{World, within};
 use bytes::{Bytes, BytesMut};
-use gatehouse_base::SystemRandom;
-use gatehouse_coap::{Anyone, Common, Config, Framing, Granted, Request, Response, Route, Routes, Server, Traces};
-use gatehouse_net::{DatagramGate, DatagramListener, Shutdown};
+use gatehouse_coap::{Anyone, Config, Granted, Request, Response, Route, Routes};
+use gatehouse_net::Shutdown;
 use gatehouse_wire::coap::{Code, ContentFormat, Datagram, Kind, Limits, Message, MessageId, OptionNumber, Options, Token};
-use std::sync::Arc;
 use tokio::net::UdpSocket;
 
 /// Much longer than whatever asks for it.
@@ -15,14 +13,7 @@ const ANSWER: [u8; 900] = [b'x'; 900];
 /// A stranger's socket, and the server that it talks to until that is told to stop.
 async fn stranger() -> (UdpSocket, Shutdown) {
     let tell = |_: Granted<Anyone>, _: Request| async { Response::body(ContentFormat::TEXT, ANSWER.to_vec()) };
-    let config = Config::default();
-    let common = Common::new(&config, Traces::new());
-    let routes = Routes::new().with(Route::get("/long", tell));
-    let server = Arc::new(Server::new(routes, Framing::Standard, config, &common, Arc::new(SystemRandom)));
-    let gate = DatagramGate::new(&gatehouse_net::Config::default());
-    let listener = DatagramListener::bind("test", "127.0.0.1:0".parse().unwrap(), gate, None).unwrap();
-    let (address, shutdown) = (listener.address(), Shutdown::new());
-    tokio::spawn(listener.run(server, shutdown.clone()));
+    let (address, shutdown) = World::datagrams(Routes::new().with(Route::get("/long", tell)), Config::default());
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.connect(address).await.unwrap();
     (socket, shutdown)

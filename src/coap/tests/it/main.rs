@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod client;
+mod conditions;
 mod doorstep;
+mod endings;
 mod limits;
 mod observing;
 mod remote;

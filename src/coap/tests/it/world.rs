@@ -3,7 +3,7 @@
 use crate::client::Client;
 use gatehouse_base::SystemRandom;
 use gatehouse_coap::{Common, Config, Framing, Routes, Server, Traces};
-use gatehouse_net::{Gate, Listener, Shutdown};
+use gatehouse_net::{DatagramGate, DatagramListener, Gate, Listener, Shutdown};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
@@ -30,6 +30,17 @@ impl World {
         let server = Arc::new(Server::new(routes, framing, config, &common, Arc::new(SystemRandom)));
         let running = tokio::spawn(listener.run(server, Gate::new(gatehouse_net::Config::default()), shutdown.clone()));
         Self { address, shutdown, traces, running }
+    }
+
+    /// The same over UDP in the clear, until it is told to stop.
+    pub(crate) fn datagrams(routes: Routes, config: Config) -> (SocketAddr, Shutdown) {
+        let common = Common::new(&config, Traces::new());
+        let server = Arc::new(Server::new(routes, Framing::Standard, config, &common, Arc::new(SystemRandom)));
+        let gate = DatagramGate::new(&gatehouse_net::Config::default());
+        let listener = DatagramListener::bind("test", "127.0.0.1:0".parse().unwrap(), gate, None).unwrap();
+        let (address, shutdown) = (listener.address(), Shutdown::new());
+        tokio::spawn(listener.run(server, shutdown.clone()));
+        (address, shutdown)
     }
 
     pub(crate) async fn client(&self) -> Client {

@@ -105,8 +105,11 @@ impl Assemblies {
         self.0.iter().map(|body| body.expires).min()
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    /// Gives up what is late, and says how many bodies that were.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> u64 {
+        let before = self.0.len();
         self.0.retain(|body| body.expires > now);
+        (before - self.0.len()) as u64
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Reliability {
     pub ack_delay: Duration,
     /// How long a notification may be the last confirmable one. RFC 7641 §4.5 allows no more than 24 hours.
     pub confirm_observation: Duration,
+    /// How many notifications of one observation go out until one of them is confirmable. Zero counts none.
+    pub confirm_notifications: u32,
     /// The shortest time between two non-confirmable notifications of one observation.
     pub notification_spacing: Duration,
 }
@@ -89,6 +91,7 @@ impl Default for Reliability {
             max_latency: Duration::from_secs(100),
             ack_delay: Duration::from_millis(500),
             confirm_observation: Duration::from_secs(24 * 60 * 60),
+            confirm_notifications: 0,
             notification_spacing: Duration::from_secs(3),
         }
     }

@@ -90,6 +90,7 @@ impl Endpoint {
             Ok(datagram) => self.receive(now, datagram),
             Err(error) => {
                 self.counters.malformed += 1;
+                self.counters.refused_messages += u64::from(error.rule.is_limit());
                 // RFC 7252 §4.2: only a confirmable message is rejected aloud.
                 if let Some(id) = error.reset() {
                     self.send_empty(Kind::Reset, id);
@@ -130,7 +131,8 @@ impl Endpoint {
             }
             return;
         }
-        udp.dedup.remember(id, now + lifetime, entries);
+        let forgotten = udp.dedup.remember(id, now + lifetime, entries);
+        self.counters.forgotten += forgotten;
         if message.code.is_request() {
             return self.incoming_request(now, message, Some(Arrival { id, confirmable, acknowledged: false }));
         }
@@ -217,7 +219,8 @@ impl Endpoint {
     fn answered_with(&mut self, id: MessageId, datagram: Bytes) {
         let capacity = self.config.limits.dedup_bytes;
         if let Some(udp) = self.udp_mut() {
-            udp.dedup.answer(id, datagram, capacity);
+            let forgotten = udp.dedup.answer(id, datagram, capacity);
+            self.counters.forgotten += forgotten;
         }
     }
 

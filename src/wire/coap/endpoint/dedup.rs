@@ -49,25 +49,32 @@ impl Dedup {
         (entry.expires > now).then_some(&entry.answer)
     }
 
-    /// Remembers a message that arrived for the first time.
-    pub(super) fn remember(&mut self, id: MessageId, expires: Instant, capacity: usize) {
+    /// Remembers a message that arrived for the first time. Says how many others were forgotten for it.
+    pub(super) fn remember(&mut self, id: MessageId, expires: Instant, capacity: usize) -> u64 {
+        let mut forgotten = 0;
         while self.entries.len() >= capacity.max(1) {
             self.forget_oldest();
+            forgotten += 1;
         }
         self.places.insert(id, self.first + self.entries.len() as u64);
         self.entries.push_back(Entry { id, expires, answer: Answer::Nothing });
+        forgotten
     }
 
-    /// Remembers what the message was answered with.
-    pub(super) fn answer(&mut self, id: MessageId, datagram: Bytes, capacity: usize) {
+    /// Remembers what the message was answered with. Says how many other answers were forgotten for it.
+    pub(super) fn answer(&mut self, id: MessageId, datagram: Bytes, capacity: usize) -> u64 {
         let size = datagram.len();
         let place = self.places.get(&id).copied();
-        let Some(entry) = place.and_then(|place| self.entries.get_mut((place - self.first) as usize)) else { return };
+        let Some(entry) = place.and_then(|place| self.entries.get_mut((place - self.first) as usize)) else { return 0 };
         if let Answer::Again(before) = std::mem::replace(&mut entry.answer, Answer::Again(datagram)) {
             self.bytes -= before.len();
         }
         self.bytes += size;
-        while self.bytes > capacity && self.drop_oldest_answer() {}
+        let mut forgotten = 0;
+        while self.bytes > capacity && self.drop_oldest_answer() {
+            forgotten += 1;
+        }
+        forgotten
     }
 
     /// Forgets what no copy can come of any more.

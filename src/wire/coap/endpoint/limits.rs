@@ -85,8 +85,19 @@ pub struct Counters {
     pub malformed: u64,
     /// Messages that nothing here waits for.
     pub unexpected: u64,
-    /// Requests answered with 5.03 because of [`Limits::exchanges_in`], [`Limits::bodies`] or [`Limits::body_bytes`].
+    /// Messages over [`Limits::message`] or [`Limits::options`].
+    pub refused_messages: u64,
+    /// Requests answered with 5.03 because of [`Limits::exchanges_in`], or because the connection is about to end.
     pub refused_busy: u64,
+    /// Requests answered with 5.03 because of [`Limits::bodies`] or [`Limits::body_bytes`].
+    pub refused_bodies: u64,
+    /// Bodies of requests that were given up because of [`Limits::body_lifetime`] or [`Limits::body_time`].
+    pub late_bodies: u64,
+    /// Representations that made room because of [`Limits::served_bodies`] or [`Limits::served_bytes`].
+    pub displaced: u64,
+    /// Messages whose copies are not recognised any more, or not answered as before, because of [`Limits::dedup_entries`]
+    /// or [`Limits::dedup_bytes`].
+    pub forgotten: u64,
     /// Bodies over [`Limits::body`], in either direction.
     pub refused_size: u64,
     /// Registrations answered without an observation because of [`Limits::observations`].

@@ -11,7 +11,8 @@ pub(super) type Observers = BTreeMap<ObservationId, Observer>;
 /// How a notification travels over UDP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Delivery {
-    /// Non-confirmable, except for errors and where [`super::Reliability::confirm_observation`] asks for more.
+    /// Non-confirmable, except for errors and where [`super::Reliability::confirm_observation`] or
+    /// [`super::Reliability::confirm_notifications`] asks for more.
     #[default]
     Automatic,
     /// Confirmable.
@@ -30,6 +31,8 @@ pub(super) struct Observer {
     /// What has not left yet.
     latest: Option<(Message, Delivery)>,
     last_confirmed: Instant,
+    /// How many went out since.
+    unconfirmed: u32,
     last_sent: Instant,
 }
 
@@ -62,6 +65,7 @@ impl Endpoint {
                 number,
                 latest: None,
                 last_confirmed: now,
+                unconfirmed: 0,
                 last_sent: now,
             };
             self.server.observers.insert(observation, observer);
@@ -152,9 +156,12 @@ impl Endpoint {
 
     /// RFC 7641 §4.5: a confirmable one from time to time shows whether anybody still listens.
     fn confirms(&self, now: Instant, observer: &Observer, state: &Message, delivery: Delivery) -> bool {
+        let settings = &self.config.reliability;
+        let most = settings.confirm_notifications;
         delivery == Delivery::Confirmable
             || !state.code.is_success()
-            || now.saturating_duration_since(observer.last_confirmed) >= self.config.reliability.confirm_observation
+            || (most > 0 && observer.unconfirmed + 1 >= most)
+            || now.saturating_duration_since(observer.last_confirmed) >= settings.confirm_observation
     }
 
     /// RFC 7641 §4.5.1: non-confirmable ones go once in a round trip, or once in a while where none was measured.
@@ -174,7 +181,9 @@ impl Endpoint {
         observer.number = (observer.number + 1) & LAST;
         observer.last_sent = now;
         if confirmable {
-            observer.last_confirmed = now;
+            (observer.last_confirmed, observer.unconfirmed) = (now, 0);
+        } else {
+            observer.unconfirmed += 1;
         }
         let last = !state.code.is_success();
         let options = if last { state.options.clone() } else { numbered(&state.options, observer.number) };

@@ -26,7 +26,9 @@ struct Served {
 
 impl ServedBodies {
     /// Keeps an answer for the requests of its further blocks. A newer answer to the same request takes its place.
-    pub(super) fn keep(&mut self, code: Code, request: &Options, answer: Message, expires: Instant, limits: &Limits) {
+    /// Says how many others made room.
+    pub(super) fn keep(&mut self, code: Code, request: &Options, answer: Message, expires: Instant, limits: &Limits) -> u64 {
+        let mut displaced = 0;
         if let Some(place) = self.place(code, request) {
             self.drop_at(place);
         }
@@ -34,11 +36,13 @@ impl ServedBodies {
             && (self.bodies.len() >= limits.served_bodies || self.bytes + answer.payload.len() > limits.served_bytes)
         {
             self.drop_at(0);
+            displaced += 1;
         }
         if answer.payload.len() <= limits.served_bytes && limits.served_bodies > 0 {
             self.bytes += answer.payload.len();
             self.bodies.push_back(Served { code, request: owned(request), answer, expires });
         }
+        displaced
     }
 
     /// The answer to a request of which a further block is asked for, and its body. It is kept until `expires` then.

@@ -162,7 +162,10 @@ impl Endpoint {
                 let options = Options::builder().uint(OptionNumber::SIZE1, most).build();
                 self.answer_now(now, asked, Message::new(Code::REQUEST_ENTITY_TOO_LARGE, Token::EMPTY).with_options(options));
             }
-            Taken::Busy => self.refuse_busy(now, asked),
+            Taken::Busy => {
+                self.counters.refused_bodies += 1;
+                self.answer_unavailable(now, asked);
+            }
         }
     }
 
@@ -197,6 +200,10 @@ impl Endpoint {
 
     fn refuse_busy(&mut self, now: Instant, asked: Asked) {
         self.counters.refused_busy += 1;
+        self.answer_unavailable(now, asked);
+    }
+
+    fn answer_unavailable(&mut self, now: Instant, asked: Asked) {
         let seconds = u32::try_from(self.config.limits.retry_after.as_secs()).unwrap_or(u32::MAX);
         let options = Options::builder().max_age(seconds).build();
         self.answer_now(now, asked, Message::new(Code::SERVICE_UNAVAILABLE, Token::EMPTY).with_options(options));
@@ -255,7 +262,7 @@ impl Endpoint {
                 let payload = answer.payload.slice(..chunk.min(answer.payload.len()));
                 let message = Message { options: merged(&answer.options, &extra), payload, ..answer.clone() };
                 let expires = now + self.config.limits.body_lifetime;
-                self.server.served.keep(code, request, answer, expires, &self.config.limits);
+                self.counters.displaced += self.server.served.keep(code, request, answer, expires, &self.config.limits);
                 Some(message)
             }
         }
@@ -299,7 +306,7 @@ impl Endpoint {
     }
 
     pub(super) fn server_handle_timeout(&mut self, now: Instant) {
-        self.server.assemblies.handle_timeout(now);
+        self.counters.late_bodies += self.server.assemblies.handle_timeout(now);
         self.server.served.handle_timeout(now);
         let mut acknowledge = Vec::new();
         for asked in self.server.exchanges.values_mut() {

@@ -90,6 +90,7 @@ impl Endpoint {
                 Ok(None) => break,
                 Err(error) => {
                     self.counters.malformed += 1;
+                    self.counters.refused_messages += u64::from(error.rule.is_limit());
                     self.refuse(None, error.to_string());
                 }
             }

@@ -130,6 +130,27 @@ fn section_4_5_a_confirmable_notification_goes_at_least_once_in_the_time_that_is
 }
 
 #[test]
+fn section_4_5_one_of_so_many_notifications_is_confirmable_and_who_leaves_silently_is_found_out_by_it() {
+    let reliability = Reliability { confirm_notifications: 4, notification_spacing: Duration::ZERO, ..Reliability::default() };
+    let mut world = World::udp(1, Network::GOOD, [Config::default(), Config { reliability, ..Config::default() }]);
+    let (_, observation) = observed(&mut world);
+    world.datagrams(SERVER);
+    for state in 0..8_u8 {
+        notify(&mut world, observation, vec![state], Delivery::Automatic);
+        world.run_for(Duration::from_secs(1));
+    }
+    let confirmable: Vec<bool> = world.datagrams(SERVER).iter().map(|datagram| datagram.kind == Kind::Confirmable).collect();
+    assert_eq!(confirmable, [false, false, false, true, false, false, false, true]);
+    world.network.loss_percent = 100;
+    for state in 0..4_u8 {
+        notify(&mut world, observation, vec![state], Delivery::Automatic);
+        world.run_for(Duration::from_secs(1));
+    }
+    world.run_for(Duration::from_secs(120));
+    assert_eq!(world.ends[SERVER].usage().observations, 0);
+}
+
+#[test]
 fn section_4_5_a_client_that_is_gone_is_forgotten_and_one_that_acknowledges_is_not() {
     let mut world = world();
     let (_, observation) = observed(&mut world);
