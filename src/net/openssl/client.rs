@@ -44,7 +44,7 @@ impl ClientContext {
             Transport::Datagrams => (SslMethod::dtls_client(), SslVersion::DTLS1_2),
         };
         ffi::forget_errors();
-        let mut builder = SslContext::builder(method)?;
+        let mut builder = ffi::context(method)?;
         common(&mut builder, oldest)?;
         // Over TCP it means nothing.
         builder.set_options(SslOptions::NO_QUERY_MTU);

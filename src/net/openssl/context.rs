@@ -1,7 +1,8 @@
 //! The server's contexts: what is offered to peers, made anew when the certificate changes.
 
 use super::{
-    ffi::{self, Curve},
+    ffi,
+    keys::Curve,
     presented::{attach, judge_here},
 };
 use crate::{CertificateSource, Credentials, Refusal, clients::Clients};
@@ -13,7 +14,6 @@ use openssl::{
         AlpnError, Ssl, SslContext, SslContextBuilder, SslContextRef, SslMethod, SslMode, SslOptions, SslRef, SslSessionCacheMode,
         SslVerifyMode, SslVersion,
     },
-    x509::X509,
 };
 use rustls::SignatureScheme;
 use std::{
@@ -159,7 +159,7 @@ impl ServerContexts {
             Transport::Stream => (SslMethod::tls_server(), SslVersion::TLS1_2),
             Transport::Datagrams => (SslMethod::dtls_server(), SslVersion::DTLS1_2),
         };
-        let mut builder = SslContext::builder(method)?;
+        let mut builder = ffi::context(method)?;
         common(&mut builder, oldest)?;
         builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE);
         builder.set_cipher_list(CIPHERS)?;
@@ -212,7 +212,7 @@ pub(super) fn common(builder: &mut SslContextBuilder, oldest: SslVersion) -> Res
 /// Presents a chain with its key.
 pub(super) fn present(builder: &mut SslContextBuilder, credentials: &Credentials, key: &PKey<Private>) -> Result<(), ErrorStack> {
     for (at, der) in credentials.chain().enumerate() {
-        let certificate = X509::from_der(der)?;
+        let certificate = ffi::certificate(der)?;
         if at == 0 {
             builder.set_certificate(&certificate)?;
         } else {

@@ -2,27 +2,30 @@
 //!
 //! [`context`](super::context) calls it, and so does DTLS. It has three parts. The first is
 //! what DTLS has beside TLS: cookies, timers, sessions. The second replaces OpenSSL's own judgement of a peer's chain by a
-//! function of ours. The third lets OpenSSL sign with a key that it never sees: a provider (OpenSSL 3's way of bringing an
-//! implementation along) whose keys are a public point and a Rust function, so that keys in custody and in tokens serve here as they
-//! do under rustls. The provider lives in a library context of its own, where nobody else looks for algorithms.
+//! function of ours. The third is a provider, OpenSSL 3's way of bringing implementations along. Its keys on P-256 and P-384 are
+//! [`keys`](super::keys), so that those in custody and in tokens sign here as they do under rustls without that OpenSSL sees them;
+//! everything else that a handshake takes it passes on from OpenSSL's own. It lives in a library context of its own, where nobody else
+//! looks for algorithms and there are few to look through.
 //!
 //! No panic crosses into C, and every failed call leaves OpenSSL's queue of errors empty: what stays in it would be reported by the next
 //! connection on the same thread. Nothing here decides anything.
 #![allow(unsafe_code, reason = "these are calls into C, and the functions that C calls back; each says what it relies on")]
 
+use super::keys::{Curve, Hash, Key, Sign};
 use foreign_types::{ForeignType, ForeignTypeRef};
 use gatehouse_types::Secret;
 use openssl::{
     error::ErrorStack,
     ex_data::Index,
     pkey::{PKey, Private},
-    ssl::{Ssl, SslCipherRef, SslContextBuilder, SslRef, SslSession, SslStream},
+    ssl::{Ssl, SslCipherRef, SslContextBuilder, SslMethod, SslRef, SslSession, SslStream},
+    x509::X509,
 };
 use openssl_sys::{
     EVP_PKEY, EVP_PKEY_CTX_free, EVP_PKEY_CTX_new_from_name, EVP_PKEY_fromdata, EVP_PKEY_fromdata_init, OSSL_LIB_CTX, OSSL_LIB_CTX_new,
     OSSL_PARAM, OSSL_PARAM_construct_end, OSSL_PARAM_construct_octet_string, OSSL_PARAM_get_octet_string_ptr,
     OSSL_PARAM_get_utf8_string_ptr, OSSL_PARAM_locate, OSSL_PARAM_locate_const, OSSL_PROVIDER, OSSL_PROVIDER_load, SSL, SSL_CIPHER,
-    SSL_CTX, SSL_ctrl, X509_STORE_CTX, X509_STORE_CTX_get_ex_data, X509_STORE_CTX_set_error,
+    SSL_CTX, SSL_METHOD, SSL_ctrl, X509_STORE_CTX, X509_STORE_CTX_get_ex_data, X509_STORE_CTX_set_error, d2i_X509,
 };
 use std::{
     ffi::{CStr, c_char, c_int, c_long, c_uchar, c_uint, c_void},
@@ -36,7 +39,14 @@ unsafe extern "C" {
     fn SSL_CTX_set_cert_verify_callback(context: *mut SSL_CTX, callback: Option<VerifyCallback>, argument: *mut c_void);
     fn SSL_CTX_set_msg_callback(context: *mut SSL_CTX, callback: Option<MessageCallback>);
     fn SSL_CTX_ctrl(context: *mut SSL_CTX, command: c_int, number: c_long, pointer: *mut c_void) -> c_long;
+    fn SSL_CTX_new_ex(library: *mut OSSL_LIB_CTX, properties: *const c_char, method: *const SSL_METHOD) -> *mut SSL_CTX;
+    fn X509_new_ex(library: *mut OSSL_LIB_CTX, properties: *const c_char) -> *mut openssl_sys::X509;
     fn OSSL_PROVIDER_add_builtin(library: *mut OSSL_LIB_CTX, name: *const c_char, init: ProviderInit) -> c_int;
+    fn OSSL_PROVIDER_get0_provider_ctx(provider: *const OSSL_PROVIDER) -> *mut c_void;
+    fn OSSL_PROVIDER_query_operation(provider: *const OSSL_PROVIDER, operation: c_int, no_cache: *mut c_int) -> *const Algorithm;
+    fn OSSL_PROVIDER_get_capabilities(provider: *const OSSL_PROVIDER, name: *const c_char, tell: Callback, argument: *mut c_void) -> c_int;
+    fn OSSL_PARAM_construct_int(key: *const c_char, value: *mut c_int) -> OSSL_PARAM;
+    fn OSSL_PARAM_set_octet_string(param: *mut OSSL_PARAM, value: *const c_void, length: usize) -> c_int;
     fn OSSL_PARAM_construct_utf8_string(key: *const c_char, buffer: *mut c_char, size: usize) -> OSSL_PARAM;
     fn OSSL_PARAM_set_int(param: *mut OSSL_PARAM, value: c_int) -> c_int;
     fn OSSL_PARAM_set_utf8_string(param: *mut OSSL_PARAM, value: *const c_char) -> c_int;
@@ -289,60 +299,42 @@ unsafe extern "C" fn verify(store: *mut X509_STORE_CTX, judge: *mut c_void) -> c
     c_int::from(judged.is_ok())
 }
 
-// ---- Keys that sign through a function ----
+// ---- The provider ----
 
-/// Signs a message, hashing it first as the key's curve demands; the signature is a DER `Ecdsa-Sig-Value`.
-pub(crate) type Sign = dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync;
-
-/// The curves of keys that sign through a function, each with the one hash that it signs with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Curve {
-    P256,
-    P384,
+/// A context for connections whose algorithms all come from our provider.
+pub(crate) fn context(method: SslMethod) -> Result<SslContextBuilder, ErrorStack> {
+    let library = library()?;
+    // SAFETY: a library context that lives for ever, and a method, which is static.
+    unsafe {
+        let context = SSL_CTX_new_ex(library.0, ptr::null(), method.as_ptr());
+        if context.is_null() { Err(ErrorStack::get()) } else { Ok(SslContextBuilder::from_ptr(context)) }
+    }
 }
 
-impl Curve {
-    fn name(self) -> &'static CStr {
-        match self {
-            Self::P256 => c"prime256v1",
-            Self::P384 => c"secp384r1",
+/// A certificate whose key is our provider's, of its DER.
+pub(crate) fn certificate(der: &[u8]) -> Result<X509, ErrorStack> {
+    let library = library()?;
+    // SAFETY: OpenSSL reads that many bytes, and where it fails it has freed the certificate and forgotten the pointer.
+    unsafe {
+        let mut certificate = X509_new_ex(library.0, ptr::null());
+        let mut at = der.as_ptr();
+        if certificate.is_null() || d2i_X509(&raw mut certificate, &raw mut at, long(der.len())).is_null() {
+            return Err(ErrorStack::get());
         }
-    }
-
-    /// Without hyphens, because OpenSSL's versions write them differently.
-    fn hashes(self) -> [&'static [u8]; 2] {
-        match self {
-            Self::P256 => [b"SHA256", b"SHA2256"],
-            Self::P384 => [b"SHA384", b"SHA2384"],
-        }
-    }
-
-    fn bits(self) -> c_int {
-        match self {
-            Self::P256 => 256,
-            Self::P384 => 384,
-        }
-    }
-
-    /// The longest signature: two numbers of the curve's size, each with a sign byte and a header, in a sequence.
-    fn max_signature(self) -> usize {
-        match self {
-            Self::P256 => 72,
-            Self::P384 => 104,
-        }
+        Ok(X509::from_ptr(certificate))
     }
 }
 
 /// A key for OpenSSL whose private half is this function. `point` is the uncompressed public point.
 pub(crate) fn signing_key(curve: Curve, point: &[u8], sign: Arc<Sign>) -> Result<PKey<Private>, ErrorStack> {
     let library = library()?;
-    // Only `import` below reads these eight bytes, and only while this function runs.
+    // Only `key_import` below reads these eight bytes, and only while this function runs.
     let mut signer = (&raw const sign).expose_provenance().to_ne_bytes();
     let mut point = point.to_vec();
-    // SAFETY: the parameters point at buffers that outlive the calls; OpenSSL reads them and `import` copies what it keeps.
+    // SAFETY: the parameters point at buffers that outlive the calls; OpenSSL reads them and `key_import` copies what it keeps.
     unsafe {
         let mut params = [
-            OSSL_PARAM_construct_utf8_string(GROUP.as_ptr(), curve.name().as_ptr().cast_mut(), 0),
+            OSSL_PARAM_construct_utf8_string(GROUP.as_ptr(), group_name(curve).as_ptr().cast_mut(), 0),
             OSSL_PARAM_construct_octet_string(PUBLIC.as_ptr(), point.as_mut_ptr().cast(), point.len()),
             OSSL_PARAM_construct_octet_string(SIGNER.as_ptr(), signer.as_mut_ptr().cast(), signer.len()),
             OSSL_PARAM_construct_end(),
@@ -362,7 +354,7 @@ pub(crate) fn signing_key(curve: Curve, point: &[u8], sign: Arc<Sign>) -> Result
     }
 }
 
-/// The library context in which the provider lives. Made once and never freed: keys may outlive whoever asked for them.
+/// The library context in which our provider lives, alone. Made once and never freed: keys may outlive whoever asked for them.
 struct Library(*mut OSSL_LIB_CTX);
 
 // SAFETY: a library context has locks of its own.
@@ -376,6 +368,7 @@ fn library() -> Result<&'static Library, ErrorStack> {
         return Ok(library);
     }
     openssl::init();
+    tables().ok_or_else(ErrorStack::get)?;
     // SAFETY: the provider's name and tables are static.
     let made = unsafe {
         let library = OSSL_LIB_CTX_new();
@@ -394,143 +387,352 @@ fn library() -> Result<&'static Library, ErrorStack> {
 const EC: &CStr = c"EC";
 const GROUP: &CStr = c"group";
 const PUBLIC: &CStr = c"pub";
+const ENCODED: &CStr = c"encoded-pub-key";
 const SIGNER: &CStr = c"gatehouse-signer";
 
 /// `EVP_PKEY_KEYPAIR`: parameters, public and private key.
 const ALL: c_int = 0x87;
 
-/// `OSSL_KEYMGMT_SELECT_PRIVATE_KEY`.
+/// `OSSL_KEYMGMT_SELECT_PRIVATE_KEY`, `_PUBLIC_KEY` and `_ALL_PARAMETERS`.
 const PRIVATE_KEY: c_int = 0x01;
+const PUBLIC_KEY: c_int = 0x02;
+const PARAMETERS: c_int = 0x84;
+
+/// `OSSL_OP_` numbers: what a provider is asked for.
+const DIGEST: c_int = 1;
+const CIPHER: c_int = 2;
+const MAC: c_int = 3;
+const KDF: c_int = 4;
+const RANDOM: c_int = 5;
+const KEY_MANAGEMENT: c_int = 10;
+const KEY_EXCHANGE: c_int = 11;
+const SIGNATURE: c_int = 12;
+const DECODER: c_int = 21;
 
 /// One row of a provider's table: a number of `openssl/core_dispatch.h` and a function of the type that belongs to it.
 #[repr(C)]
 struct Dispatch(c_int, *const ());
 
 /// What a provider implements under a name.
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct Algorithm(*const c_char, *const c_char, *const Dispatch, *const c_char);
 
 // SAFETY: the tables are constant, and so is what they point at.
+unsafe impl Send for Dispatch {}
+// SAFETY: as above.
 unsafe impl Sync for Dispatch {}
+// SAFETY: as above.
+unsafe impl Send for Algorithm {}
 // SAFETY: as above.
 unsafe impl Sync for Algorithm {}
 
 type ProviderInit = unsafe extern "C" fn(*const c_void, *const Dispatch, *mut *const Dispatch, *mut *mut c_void) -> c_int;
+type Callback = unsafe extern "C" fn(*const OSSL_PARAM, *mut c_void) -> c_int;
+type BioRead = unsafe extern "C" fn(*mut c_void, *mut c_void, usize, *mut usize) -> c_int;
 
 const END: Dispatch = Dispatch(0, ptr::null());
 const NO_MORE: Algorithm = Algorithm(ptr::null(), ptr::null(), ptr::null(), ptr::null());
-const PROPERTIES: *const c_char = c"provider=gatehouse".as_ptr();
+const PROPERTIES: &CStr = c"provider=gatehouse";
+const DECODES: &CStr = c"provider=gatehouse,input=der,structure=SubjectPublicKeyInfo";
 
-static PROVIDER: [Dispatch; 2] = [Dispatch(1027, query_operation as *const ()), END];
-static KEY_MANAGEMENT: [Algorithm; 2] =
-    [Algorithm(c"EC:id-ecPublicKey:1.2.840.10045.2.1".as_ptr(), PROPERTIES, KEYS.as_ptr(), ptr::null()), NO_MORE];
-static SIGNATURE: [Algorithm; 2] = [Algorithm(c"ECDSA".as_ptr(), PROPERTIES, SIGNATURES.as_ptr(), ptr::null()), NO_MORE];
+/// What our provider has: keys on NIST's curves are our own, and whatever else a handshake takes is OpenSSL's. Nothing that no
+/// handshake takes is there, because OpenSSL 3.0 copies the list of everything that there is, twice for each certificate that it reads.
+struct Tables {
+    base: *mut OSSL_PROVIDER,
+    rows: Vec<(c_int, Vec<Algorithm>)>,
+}
 
-static KEYS: [Dispatch; 10] = [
+/// Of OpenSSL's provider, by its first name: hashes, ciphers, message authentication, key derivation, random numbers; and keys of other
+/// kinds.
+const BORROWED: [(c_int, &[&str]); 9] = [
+    (DIGEST, &["MD5", "SHA1", "MD5-SHA1", "SHA2-224", "SHA2-256", "SHA2-384", "SHA2-512"]),
+    (CIPHER, &["AES-128-GCM", "AES-256-GCM", "AES-128-CCM", "AES-256-CCM", "ChaCha20-Poly1305"]),
+    (MAC, &["HMAC"]),
+    (KDF, &["TLS1-PRF", "TLS13-KDF", "HKDF"]),
+    (RANDOM, &["CTR-DRBG", "SEED-SRC"]),
+    (KEY_MANAGEMENT, &["RSA", "RSA-PSS", "ED25519", "X25519"]),
+    (KEY_EXCHANGE, &["X25519"]),
+    (SIGNATURE, &["RSA", "ED25519"]),
+    (DECODER, &["RSA", "RSA-PSS", "ED25519"]),
+];
+
+// SAFETY: OpenSSL's provider has locks of its own.
+unsafe impl Send for Tables {}
+// SAFETY: as above.
+unsafe impl Sync for Tables {}
+
+fn tables() -> Option<&'static Tables> {
+    static TABLES: OnceLock<Tables> = OnceLock::new();
+    if let Some(tables) = TABLES.get() {
+        return Some(tables);
+    }
+    // SAFETY: a context of its own, so that nobody's configuration of OpenSSL is changed; the provider is never unloaded.
+    let base = unsafe {
+        let library = OSSL_LIB_CTX_new();
+        if library.is_null() { ptr::null_mut() } else { OSSL_PROVIDER_load(library, c"default".as_ptr()) }
+    };
+    if base.is_null() {
+        return None;
+    }
+    let keys = c"EC:id-ecPublicKey:1.2.840.10045.2.1";
+    let own = |operation| {
+        let (names, properties, functions): (&CStr, &CStr, &'static [Dispatch]) = match operation {
+            KEY_MANAGEMENT => (keys, PROPERTIES, &KEYS),
+            KEY_EXCHANGE => (c"ECDH", PROPERTIES, &EXCHANGES),
+            SIGNATURE => (c"ECDSA", PROPERTIES, &SIGNATURES),
+            DECODER => (keys, DECODES, &DECODERS),
+            _ => return None,
+        };
+        Some(Algorithm(names.as_ptr(), properties.as_ptr(), functions.as_ptr(), ptr::null()))
+    };
+    let rows = BORROWED.map(|(operation, wanted)| {
+        // SAFETY: a live provider.
+        let theirs = unsafe { algorithms(base, operation, wanted) };
+        (operation, own(operation).into_iter().chain(theirs).chain([NO_MORE]).collect())
+    });
+    Some(TABLES.get_or_init(|| Tables { base, rows: rows.into() }))
+}
+
+/// Of what a provider has for an operation, that with these names. Of the decoders, those of certificates' keys.
+///
+/// # Safety
+/// A live provider.
+unsafe fn algorithms(provider: *mut OSSL_PROVIDER, operation: c_int, wanted: &[&str]) -> Vec<Algorithm> {
+    let mut found = Vec::new();
+    // SAFETY: the answer is null or a constant table that ends with a row without names.
+    unsafe {
+        let mut no_cache = 0;
+        let mut next = OSSL_PROVIDER_query_operation(provider, operation, &raw mut no_cache);
+        while let Some(algorithm) = next.as_ref().filter(|algorithm| !algorithm.0.is_null()) {
+            let text = |text: *const c_char| if text.is_null() { "" } else { CStr::from_ptr(text).to_str().unwrap_or("") };
+            let (names, properties) = (text(algorithm.0), text(algorithm.1));
+            let is_named = names.split(':').next().is_some_and(|name| wanted.contains(&name));
+            let reads = |what| properties.split(',').any(|property| property == what);
+            if is_named && (operation != DECODER || reads("input=der") && reads("structure=SubjectPublicKeyInfo")) {
+                found.push(*algorithm);
+            }
+            next = next.add(1);
+        }
+    }
+    found
+}
+
+static PROVIDER: [Dispatch; 3] = [Dispatch(1027, query_operation as *const ()), Dispatch(1030, capabilities as *const ()), END];
+
+static KEYS: [Dispatch; 20] = [
     Dispatch(1, key_new as *const ()),
+    Dispatch(2, generation_new as *const ()),
+    Dispatch(3, generation_set_template as *const ()),
+    Dispatch(4, generation_set_params as *const ()),
+    Dispatch(5, generation_settable_params as *const ()),
+    Dispatch(6, generate as *const ()),
+    Dispatch(7, generation_free as *const ()),
+    Dispatch(8, key_load as *const ()),
     Dispatch(10, key_free as *const ()),
     Dispatch(11, key_get_params as *const ()),
     Dispatch(12, key_gettable_params as *const ()),
+    Dispatch(13, key_set_params as *const ()),
+    Dispatch(14, key_settable_params as *const ()),
     Dispatch(20, key_operation_name as *const ()),
     Dispatch(21, key_has as *const ()),
     Dispatch(23, key_match as *const ()),
     Dispatch(40, key_import as *const ()),
     Dispatch(41, key_import_types as *const ()),
+    Dispatch(44, key_duplicate as *const ()),
     END,
 ];
 
-static SIGNATURES: [Dispatch; 6] = [
+static EXCHANGES: [Dispatch; 6] = [
+    Dispatch(1, exchange_new as *const ()),
+    Dispatch(2, exchange_init as *const ()),
+    Dispatch(3, exchange_derive as *const ()),
+    Dispatch(4, exchange_set_peer as *const ()),
+    Dispatch(5, exchange_free as *const ()),
+    END,
+];
+
+static SIGNATURES: [Dispatch; 8] = [
     Dispatch(1, signature_new as *const ()),
     Dispatch(16, signature_free as *const ()),
     Dispatch(17, signature_duplicate as *const ()),
     Dispatch(8, digest_sign_init as *const ()),
     Dispatch(11, digest_sign as *const ()),
+    Dispatch(12, digest_verify_init as *const ()),
+    Dispatch(15, digest_verify as *const ()),
     END,
 ];
 
-unsafe extern "C" fn provider(_core: *const c_void, _in: *const Dispatch, out: *mut *const Dispatch, context: *mut *mut c_void) -> c_int {
-    // SAFETY: both are places that OpenSSL wants filled.
+static DECODERS: [Dispatch; 5] = [
+    Dispatch(1, decoder_new as *const ()),
+    Dispatch(2, decoder_free as *const ()),
+    Dispatch(10, decoder_does_selection as *const ()),
+    Dispatch(11, decode as *const ()),
+    END,
+];
+
+/// How OpenSSL lets a provider read what a decoder is given.
+static BIO_READ: OnceLock<BioRead> = OnceLock::new();
+
+unsafe extern "C" fn provider(
+    _core: *const c_void,
+    offered: *const Dispatch,
+    out: *mut *const Dispatch,
+    context: *mut *mut c_void,
+) -> c_int {
+    const BIO_READ_EX: c_int = 42;
+    let Some(tables) = tables() else { return 0 };
+    // SAFETY: OpenSSL offers a table that ends with a zero, and both others are places that it wants filled. The functions of
+    // OpenSSL's provider get the context that they expect; ours do not look at it.
     unsafe {
+        let mut next = offered;
+        while let Some(row) = next.as_ref().filter(|row| row.0 != 0) {
+            if row.0 == BIO_READ_EX {
+                BIO_READ.get_or_init(|| std::mem::transmute::<*const (), BioRead>(row.1));
+            }
+            next = next.add(1);
+        }
         *out = PROVIDER.as_ptr();
-        *context = ptr::null_mut();
+        *context = OSSL_PROVIDER_get0_provider_ctx(tables.base);
     }
-    1
+    c_int::from(BIO_READ.get().is_some())
 }
 
 unsafe extern "C" fn query_operation(_context: *mut c_void, operation: c_int, no_cache: *mut c_int) -> *const Algorithm {
+    let Some(tables) = tables() else { return ptr::null() };
     // SAFETY: a place that OpenSSL wants filled.
     unsafe { *no_cache = 0 };
-    match operation {
-        10 => KEY_MANAGEMENT.as_ptr(),
-        12 => SIGNATURE.as_ptr(),
-        _ => ptr::null(),
+    tables.rows.iter().find(|(number, _)| *number == operation).map_or(ptr::null(), |(_, algorithms)| algorithms.as_ptr())
+}
+
+/// Which groups there are: OpenSSL drops those whose keys it does not find.
+unsafe extern "C" fn capabilities(_context: *mut c_void, name: *const c_char, tell: Callback, argument: *mut c_void) -> c_int {
+    // SAFETY: a live provider, and what OpenSSL wants told to whom.
+    tables().map_or(0, |tables| unsafe { OSSL_PROVIDER_get_capabilities(tables.base, name, tell, argument) })
+}
+
+fn group_name(curve: Curve) -> &'static CStr {
+    match curve {
+        Curve::P256 => c"prime256v1",
+        Curve::P384 => c"secp384r1",
     }
 }
 
-/// A key as the provider keeps it: empty when OpenSSL makes it, filled by the import. OpenSSL holds a counted reference.
-#[derive(Default)]
-struct Key(OnceLock<KeyContent>);
-
-struct KeyContent {
-    curve: Curve,
-    point: Vec<u8>,
-    /// Missing in a copy of somebody else's public key, which OpenSSL makes to compare it with ours.
-    sign: Option<Arc<Sign>>,
+/// # Safety
+/// A terminated list of parameters.
+unsafe fn group(params: *const OSSL_PARAM) -> Option<Curve> {
+    // SAFETY: the caller's promise; texts of parameters are terminated.
+    unsafe {
+        let mut group: *const c_char = ptr::null();
+        let found = OSSL_PARAM_locate_const(params, GROUP.as_ptr());
+        if found.is_null() || OSSL_PARAM_get_utf8_string_ptr(found, &raw mut group) != 1 || group.is_null() {
+            return None;
+        }
+        match CStr::from_ptr(group).to_bytes() {
+            b"prime256v1" | b"P-256" | b"secp256r1" => Some(Curve::P256),
+            b"secp384r1" | b"P-384" => Some(Curve::P384),
+            _ => None,
+        }
+    }
 }
 
-impl KeyContent {
-    /// The horizontal coordinate and which of the two points with it, which every form of a point tells.
-    fn position(&self) -> Option<(&[u8], bool)> {
-        let width = usize::try_from(self.curve.bits()).ok()? / 8;
-        let horizontal = self.point.get(1..=width)?;
-        let last = match self.point.first()? {
-            4 => self.point.last()?,
-            form => form,
-        };
-        Some((horizontal, last & 1 == 1))
+/// # Safety
+/// A terminated list of parameters, whose octets live as long as the answer.
+unsafe fn octets<'a>(params: *const OSSL_PARAM, name: &CStr) -> Option<&'a [u8]> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let found = OSSL_PARAM_locate_const(params, name.as_ptr());
+        let (mut octets, mut length): (*const c_void, usize) = (ptr::null(), 0);
+        if found.is_null() || OSSL_PARAM_get_octet_string_ptr(found, &raw mut octets, &raw mut length) != 1 || octets.is_null() {
+            return None;
+        }
+        Some(std::slice::from_raw_parts(octets.cast(), length))
+    }
+}
+
+// ---- Keys; OpenSSL holds a counted reference ----
+
+fn handed_out(key: Key) -> *mut c_void {
+    Arc::into_raw(Arc::new(key)).cast_mut().cast()
+}
+
+/// # Safety
+/// The pointer is null or one that `handed_out` made and that was not freed yet.
+unsafe fn key<'a>(key: *const c_void) -> Option<&'a Key> {
+    // SAFETY: the caller's promise.
+    unsafe { key.cast::<Key>().as_ref() }
+}
+
+/// One more reference to a key.
+///
+/// # Safety
+/// As for [`key`].
+unsafe fn shared(key: *const c_void) -> Option<Arc<Key>> {
+    if key.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        Arc::increment_strong_count(key.cast::<Key>());
+        Some(Arc::from_raw(key.cast::<Key>()))
     }
 }
 
 unsafe extern "C" fn key_new(_provider: *mut c_void) -> *mut c_void {
-    Arc::into_raw(Arc::new(Key::default())).cast_mut().cast()
+    handed_out(Key::default())
 }
 
 unsafe extern "C" fn key_free(key: *mut c_void) {
     if !key.is_null() {
-        // SAFETY: OpenSSL gives back the reference that `key_new` handed out. What is dropped here may be a token's
+        // SAFETY: OpenSSL gives back the reference that `handed_out` made. What is dropped here may be a token's
         // session: its panic must not come out.
         let key = unsafe { Arc::from_raw(key.cast_const().cast::<Key>()) };
         let _ = catch_unwind(AssertUnwindSafe(|| drop(key)));
     }
 }
 
-/// # Safety
-/// The pointer is null or one that `key_new` handed out and that was not freed yet.
-unsafe fn content<'a>(key: *const c_void) -> Option<&'a KeyContent> {
-    // SAFETY: the caller's promise.
-    unsafe { key.cast::<Key>().as_ref() }?.0.get()
+/// Takes over the key that `decode` offers.
+unsafe extern "C" fn key_load(reference: *const c_void, size: usize) -> *mut c_void {
+    if reference.is_null() || size != size_of::<*mut c_void>() {
+        return ptr::null_mut();
+    }
+    // SAFETY: it is the place in `decode` where the key is, and OpenSSL has said so by its size.
+    unsafe { ptr::replace(reference.cast_mut().cast::<*mut c_void>(), ptr::null_mut()) }
 }
 
-unsafe extern "C" fn key_get_params(key: *mut c_void, params: *mut OSSL_PARAM) -> c_int {
+unsafe extern "C" fn key_get_params(from: *mut c_void, params: *mut OSSL_PARAM) -> c_int {
     // SAFETY: a live key and a terminated list of parameters.
     unsafe {
-        let Some(key) = content(key) else { return 0 };
-        let max_signature = c_int::try_from(key.curve.max_signature()).unwrap_or(c_int::MAX);
-        let numbers = [(c"bits", key.curve.bits()), (c"security-bits", key.curve.bits() / 2), (c"max-size", max_signature)];
+        let Some((key, curve)) = key(from).and_then(|key| Some((key, key.curve()?))) else { return 0 };
+        let number = |number: usize| c_int::try_from(number).unwrap_or(c_int::MAX);
+        let numbers = [(c"bits", curve.bits()), (c"security-bits", curve.bits() / 2), (c"max-size", curve.max_signature())];
         for (name, value) in numbers {
             let param = OSSL_PARAM_locate(params, name.as_ptr());
-            if !param.is_null() && OSSL_PARAM_set_int(param, value) != 1 {
+            if !param.is_null() && OSSL_PARAM_set_int(param, number(value)) != 1 {
                 return 0;
             }
         }
-        for (name, value) in [(GROUP, key.curve.name()), (c"point-format", c"uncompressed")] {
+        for (name, value) in [(GROUP, group_name(curve)), (c"point-format", c"uncompressed")] {
             let param = OSSL_PARAM_locate(params, name.as_ptr());
             if !param.is_null() && OSSL_PARAM_set_utf8_string(param, value.as_ptr()) != 1 {
                 return 0;
             }
         }
+        let param = OSSL_PARAM_locate(params, ENCODED.as_ptr());
+        if !param.is_null() {
+            let Some(point) = key.point() else { return 0 };
+            return OSSL_PARAM_set_octet_string(param, point.as_ptr().cast(), point.len());
+        }
     }
     1
+}
+
+unsafe extern "C" fn key_set_params(to: *mut c_void, params: *const OSSL_PARAM) -> c_int {
+    // SAFETY: a live key and a terminated list of parameters.
+    unsafe {
+        let Some(key) = key(to) else { return 0 };
+        c_int::from(octets(params, ENCODED).is_none_or(|point| key.set_point(point)))
+    }
 }
 
 /// A list of the parameters that a key tells or takes. OpenSSL reads names and types only.
@@ -553,79 +755,237 @@ const TEXT: u32 = 4;
 /// `OSSL_PARAM_OCTET_STRING`.
 const OCTETS: u32 = 5;
 
-static TOLD: ParamNames<6> = ParamNames([
+static TOLD: ParamNames<7> = ParamNames([
     named(c"bits", INTEGER),
     named(c"security-bits", INTEGER),
     named(c"max-size", INTEGER),
     named(GROUP, TEXT),
     named(c"point-format", TEXT),
+    named(ENCODED, OCTETS),
     LAST,
 ]);
+static CHANGED: ParamNames<2> = ParamNames([named(ENCODED, OCTETS), LAST]);
+static CHOSEN: ParamNames<2> = ParamNames([named(GROUP, TEXT), LAST]);
 static TAKEN: ParamNames<4> = ParamNames([named(GROUP, TEXT), named(PUBLIC, OCTETS), named(SIGNER, OCTETS), LAST]);
 
 unsafe extern "C" fn key_gettable_params(_provider: *mut c_void) -> *const OSSL_PARAM {
     TOLD.0.as_ptr()
 }
 
+unsafe extern "C" fn key_settable_params(_provider: *mut c_void) -> *const OSSL_PARAM {
+    CHANGED.0.as_ptr()
+}
+
 unsafe extern "C" fn key_import_types(_selection: c_int) -> *const OSSL_PARAM {
     TAKEN.0.as_ptr()
 }
 
-unsafe extern "C" fn key_operation_name(_operation: c_int) -> *const c_char {
-    c"ECDSA".as_ptr()
+unsafe extern "C" fn key_operation_name(operation: c_int) -> *const c_char {
+    match operation {
+        KEY_EXCHANGE => c"ECDH".as_ptr(),
+        SIGNATURE => c"ECDSA".as_ptr(),
+        _ => ptr::null(),
+    }
 }
 
-unsafe extern "C" fn key_has(key: *const c_void, selection: c_int) -> c_int {
+unsafe extern "C" fn key_has(of: *const c_void, selection: c_int) -> c_int {
     // SAFETY: a live key.
-    let key = unsafe { content(key) };
-    c_int::from(key.is_some_and(|key| selection & PRIVATE_KEY == 0 || key.sign.is_some()))
+    let Some(key) = (unsafe { key(of) }) else { return 0 };
+    let has = [(PRIVATE_KEY, key.has_private()), (PUBLIC_KEY, key.point().is_some()), (PARAMETERS, key.curve().is_some())];
+    c_int::from(has.iter().all(|(wanted, has)| selection & wanted == 0 || *has))
 }
 
-unsafe extern "C" fn key_match(one: *const c_void, other: *const c_void, _selection: c_int) -> c_int {
+unsafe extern "C" fn key_match(one: *const c_void, other: *const c_void, selection: c_int) -> c_int {
     // SAFETY: live keys.
-    let (one, other) = unsafe { (content(one), content(other)) };
-    let (Some(one), Some(other)) = (one, other) else { return 0 };
-    c_int::from(one.curve == other.curve && one.position().is_some() && one.position() == other.position())
+    let (Some(one), Some(other)) = (unsafe { (key(one), key(other)) }) else { return 0 };
+    let with_point = selection & (PUBLIC_KEY | PRIVATE_KEY) != 0;
+    c_int::from(if with_point { one.equals(other) } else { one.is_on_curve_of(other) })
 }
 
-unsafe extern "C" fn key_import(key: *mut c_void, _selection: c_int, params: *const OSSL_PARAM) -> c_int {
+unsafe extern "C" fn key_import(to: *mut c_void, _selection: c_int, params: *const OSSL_PARAM) -> c_int {
     // SAFETY: a live key and a terminated list of parameters, whose texts and octets live as long as the call. The signer is
     // the address of an `Arc` that `signing_key` borrows: nobody else's parameters have that name.
     unsafe {
-        let Some(key) = key.cast::<Key>().cast_const().as_ref() else { return 0 };
-        let mut group: *const c_char = ptr::null();
-        let found = OSSL_PARAM_locate_const(params, GROUP.as_ptr());
-        if found.is_null() || OSSL_PARAM_get_utf8_string_ptr(found, &raw mut group) != 1 || group.is_null() {
-            return 0;
-        }
-        let group = CStr::from_ptr(group);
-        let Some(curve) = [Curve::P256, Curve::P384].into_iter().find(|curve| curve.name() == group) else { return 0 };
-        let Some(point) = octets(params, PUBLIC) else { return 0 };
+        let (Some(key), Some(curve), Some(point)) = (key(to), group(params), octets(params, PUBLIC)) else { return 0 };
         let sign = octets(params, SIGNER).and_then(|address| {
             let address = usize::from_ne_bytes(address.try_into().ok()?);
             Some(Arc::clone(ptr::with_exposed_provenance::<Arc<Sign>>(address).as_ref()?))
         });
-        c_int::from(key.0.set(KeyContent { curve, point: point.to_vec(), sign }).is_ok())
+        c_int::from(key.fill(curve, point, sign))
     }
 }
 
-/// # Safety
-/// A terminated list of parameters, whose octets live as long as the answer.
-unsafe fn octets<'a>(params: *const OSSL_PARAM, name: &CStr) -> Option<&'a [u8]> {
-    // SAFETY: the caller's promise.
+unsafe extern "C" fn key_duplicate(from: *const c_void, selection: c_int) -> *mut c_void {
+    // SAFETY: a live key.
+    let copy = unsafe { key(from) }.filter(|_| selection & PRIVATE_KEY == 0).and_then(|key| key.public_copy(selection & PUBLIC_KEY != 0));
+    copy.map_or(ptr::null_mut(), handed_out)
+}
+
+/// What the next key is to be.
+struct Generation {
+    curve: Option<Curve>,
+    is_pair: bool,
+}
+
+unsafe extern "C" fn generation_new(_provider: *mut c_void, selection: c_int, params: *const OSSL_PARAM) -> *mut c_void {
+    // SAFETY: null or a terminated list of parameters.
+    let curve = if params.is_null() { None } else { unsafe { group(params) } };
+    Box::into_raw(Box::new(Generation { curve, is_pair: selection & (PRIVATE_KEY | PUBLIC_KEY) != 0 })).cast()
+}
+
+unsafe extern "C" fn generation_free(generation: *mut c_void) {
+    if !generation.is_null() {
+        // SAFETY: OpenSSL gives back what `generation_new` handed out.
+        drop(unsafe { Box::from_raw(generation.cast::<Generation>()) });
+    }
+}
+
+unsafe extern "C" fn generation_set_template(generation: *mut c_void, like: *mut c_void) -> c_int {
+    // SAFETY: a live generation and a live key.
+    let (Some(generation), Some(like)) = (unsafe { (generation.cast::<Generation>().as_mut(), key(like)) }) else { return 0 };
+    generation.curve = like.curve();
+    c_int::from(generation.curve.is_some())
+}
+
+unsafe extern "C" fn generation_set_params(generation: *mut c_void, params: *const OSSL_PARAM) -> c_int {
+    // SAFETY: a live generation, and null or a terminated list of parameters.
     unsafe {
-        let found = OSSL_PARAM_locate_const(params, name.as_ptr());
-        let (mut octets, mut length): (*const c_void, usize) = (ptr::null(), 0);
-        if found.is_null() || OSSL_PARAM_get_octet_string_ptr(found, &raw mut octets, &raw mut length) != 1 || octets.is_null() {
-            return None;
+        let Some(generation) = generation.cast::<Generation>().as_mut() else { return 0 };
+        if params.is_null() || OSSL_PARAM_locate_const(params, GROUP.as_ptr()).is_null() {
+            return 1;
         }
-        Some(std::slice::from_raw_parts(octets.cast(), length))
+        generation.curve = group(params);
+        c_int::from(generation.curve.is_some())
     }
 }
 
-/// One signature in the making.
+unsafe extern "C" fn generation_settable_params(_generation: *mut c_void, _provider: *mut c_void) -> *const OSSL_PARAM {
+    CHOSEN.0.as_ptr()
+}
+
+unsafe extern "C" fn generate(generation: *mut c_void, _tell: *const c_void, _argument: *mut c_void) -> *mut c_void {
+    // SAFETY: a live generation.
+    let Some(generation) = (unsafe { generation.cast::<Generation>().as_ref() }) else { return ptr::null_mut() };
+    let made = generation.curve.and_then(|curve| if generation.is_pair { Key::generate(curve) } else { Some(Key::on(curve)) });
+    made.map_or(ptr::null_mut(), handed_out)
+}
+
+// ---- Keys of certificates ----
+
+/// Decoders keep nothing; OpenSSL wants an address nevertheless.
+static NO_STATE: u8 = 0;
+
+unsafe extern "C" fn decoder_new(_provider: *mut c_void) -> *mut c_void {
+    (&raw const NO_STATE).cast_mut().cast()
+}
+
+unsafe extern "C" fn decoder_free(_decoder: *mut c_void) {}
+
+unsafe extern "C" fn decoder_does_selection(_provider: *mut c_void, selection: c_int) -> c_int {
+    c_int::from(selection == 0 || selection & PUBLIC_KEY != 0)
+}
+
+/// Offers the key that it reads. What is no key of ours may be another decoder's.
+unsafe extern "C" fn decode(
+    _decoder: *mut c_void,
+    input: *mut c_void,
+    _selection: c_int,
+    offer: Callback,
+    argument: *mut c_void,
+    _ask: *const c_void,
+    _asked: *mut c_void,
+) -> c_int {
+    /// `OSSL_OBJECT_PKEY`.
+    const PKEY: c_int = 2;
+    let Some(read) = BIO_READ.get() else { return 0 };
+    // A longer one than that of P-384 is not ours.
+    let mut buffer = [0_u8; 128];
+    let mut length = 0;
+    // SAFETY: OpenSSL's input, and a buffer of that length.
+    let done = unsafe { read(input, buffer.as_mut_ptr().cast(), buffer.len(), &raw mut length) };
+    let Some(found) = buffer.get(..length).filter(|_| done == 1).and_then(Key::from_spki) else { return 1 };
+    let (mut kind, mut key) = (PKEY, handed_out(found));
+    // SAFETY: the parameters point at places that outlive the call. `key_load` takes the key out of its place; else it is still ours.
+    unsafe {
+        let params = [
+            OSSL_PARAM_construct_int(c"type".as_ptr(), &raw mut kind),
+            OSSL_PARAM_construct_utf8_string(c"data-type".as_ptr(), EC.as_ptr().cast_mut(), 0),
+            OSSL_PARAM_construct_octet_string(c"reference".as_ptr(), (&raw mut key).cast(), size_of::<*mut c_void>()),
+            OSSL_PARAM_construct_end(),
+        ];
+        let taken = offer(params.as_ptr(), argument);
+        key_free(ptr::read_volatile(&raw const key));
+        taken
+    }
+}
+
+// ---- Agreements ----
+
+/// One agreement in the making.
+#[derive(Default)]
+struct Exchange {
+    own: Option<Arc<Key>>,
+    peer: Option<Arc<Key>>,
+}
+
+unsafe extern "C" fn exchange_new(_provider: *mut c_void) -> *mut c_void {
+    Box::into_raw(Box::new(Exchange::default())).cast()
+}
+
+unsafe extern "C" fn exchange_free(exchange: *mut c_void) {
+    if !exchange.is_null() {
+        // SAFETY: OpenSSL gives back what `exchange_new` handed out.
+        let exchange = unsafe { Box::from_raw(exchange.cast::<Exchange>()) };
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(exchange)));
+    }
+}
+
+unsafe extern "C" fn exchange_init(exchange: *mut c_void, own: *mut c_void, _params: *const OSSL_PARAM) -> c_int {
+    // SAFETY: a live exchange and a live key.
+    let (Some(exchange), own) = (unsafe { (exchange.cast::<Exchange>().as_mut(), shared(own)) }) else { return 0 };
+    exchange.own = own;
+    c_int::from(exchange.own.is_some())
+}
+
+unsafe extern "C" fn exchange_set_peer(exchange: *mut c_void, peer: *mut c_void) -> c_int {
+    // SAFETY: a live exchange and a live key.
+    let (Some(exchange), peer) = (unsafe { (exchange.cast::<Exchange>().as_mut(), shared(peer)) }) else { return 0 };
+    exchange.peer = peer;
+    c_int::from(exchange.peer.is_some())
+}
+
+unsafe extern "C" fn exchange_derive(exchange: *mut c_void, out: *mut c_uchar, length: *mut usize, room: usize) -> c_int {
+    // SAFETY: a live exchange.
+    let Some(exchange) = (unsafe { exchange.cast::<Exchange>().as_ref() }) else { return 0 };
+    let (Some(own), Some(peer)) = (&exchange.own, &exchange.peer) else { return 0 };
+    let Some(width) = own.curve().map(Curve::width) else { return 0 };
+    if out.is_null() {
+        // SAFETY: a place that OpenSSL wants filled.
+        unsafe { *length = width };
+        return 1;
+    }
+    let write = |secret: &[u8]| {
+        if secret.len() > room {
+            return 0;
+        }
+        // SAFETY: `out` has room for `room` bytes.
+        unsafe {
+            ptr::copy_nonoverlapping(secret.as_ptr(), out, secret.len());
+            *length = secret.len();
+        }
+        1
+    };
+    catch_unwind(AssertUnwindSafe(|| own.agree(peer, write))).ok().flatten().unwrap_or(0)
+}
+
+// ---- Signatures ----
+
+/// One signature in the making, or in the checking.
 #[derive(Clone, Default)]
-struct Signature(Option<Arc<Key>>);
+struct Signature {
+    key: Option<Arc<Key>>,
+    hash: Option<Hash>,
+}
 
 unsafe extern "C" fn signature_new(_provider: *mut c_void, _properties: *const c_char) -> *mut c_void {
     Box::into_raw(Box::new(Signature::default())).cast()
@@ -647,22 +1007,42 @@ unsafe extern "C" fn signature_duplicate(signature: *mut c_void) -> *mut c_void 
     }
 }
 
-unsafe extern "C" fn digest_sign_init(signature: *mut c_void, hash: *const c_char, key: *mut c_void, _params: *const OSSL_PARAM) -> c_int {
-    // SAFETY: a live signature, a terminated name, and a live key from `key_new`, of which one more reference is taken.
+/// Takes the key and the hash. Whether they fit together is for who signs or verifies.
+///
+/// # Safety
+/// A live signature, null or a terminated name, and null or a live key.
+unsafe fn begin<'a>(signature: *mut c_void, hash: *const c_char, key: *mut c_void) -> Option<&'a Signature> {
+    // SAFETY: the caller's promise.
     unsafe {
-        let Some(signature) = signature.cast::<Signature>().as_mut() else { return 0 };
-        if !key.is_null() {
-            Arc::increment_strong_count(key.cast_const().cast::<Key>());
-            signature.0 = Some(Arc::from_raw(key.cast_const().cast::<Key>()));
+        let signature = signature.cast::<Signature>().as_mut()?;
+        if let Some(key) = shared(key) {
+            signature.key = Some(key);
         }
-        let Some(content) = signature.0.as_ref().and_then(|key| key.0.get()) else { return 0 };
-        if hash.is_null() {
-            return 1;
+        if !hash.is_null() {
+            signature.hash = Some(Hash::named(CStr::from_ptr(hash).to_bytes())?);
         }
-        // The function hashes by itself, and always with the same hash.
-        let wanted: Vec<u8> = CStr::from_ptr(hash).to_bytes().iter().filter(|byte| **byte != b'-').map(u8::to_ascii_uppercase).collect();
-        c_int::from(content.curve.hashes().contains(&wanted.as_slice()))
+        Some(signature)
     }
+}
+
+unsafe extern "C" fn digest_sign_init(signature: *mut c_void, hash: *const c_char, key: *mut c_void, _params: *const OSSL_PARAM) -> c_int {
+    // SAFETY: what OpenSSL hands over is what `begin` wants.
+    let signature = unsafe { begin(signature, hash, key) };
+    let curve = signature.and_then(|signature| signature.key.as_ref()?.curve());
+    // The function hashes by itself, and always with the same hash.
+    let fits = |curve: Curve| signature.is_some_and(|signature| signature.hash.is_none_or(|hash| hash == curve.hash()));
+    c_int::from(curve.is_some_and(fits))
+}
+
+unsafe extern "C" fn digest_verify_init(
+    signature: *mut c_void,
+    hash: *const c_char,
+    key: *mut c_void,
+    _params: *const OSSL_PARAM,
+) -> c_int {
+    // SAFETY: what OpenSSL hands over is what `begin` wants.
+    let signature = unsafe { begin(signature, hash, key) };
+    c_int::from(signature.is_some_and(|signature| signature.key.is_some() && signature.hash.is_some()))
 }
 
 unsafe extern "C" fn digest_sign(
@@ -675,16 +1055,19 @@ unsafe extern "C" fn digest_sign(
 ) -> c_int {
     // SAFETY: a live signature.
     let signature = unsafe { signature.cast::<Signature>().as_ref() };
-    let Some(key) = signature.and_then(|signature| signature.0.as_ref()?.0.get()) else { return 0 };
+    let Some(key) = signature.and_then(|signature| signature.key.as_ref()) else { return 0 };
     if out.is_null() {
+        let Some(longest) = key.curve().map(Curve::max_signature) else { return 0 };
         // SAFETY: a place that OpenSSL wants filled.
-        unsafe { *length = key.curve.max_signature() };
+        unsafe { *length = longest };
         return 1;
     }
-    let (Some(sign), false) = (&key.sign, message.is_null()) else { return 0 };
+    if message.is_null() {
+        return 0;
+    }
     // SAFETY: OpenSSL's message of that length.
     let message = unsafe { std::slice::from_raw_parts(message, message_length) };
-    match catch_unwind(AssertUnwindSafe(|| sign(message))) {
+    match catch_unwind(AssertUnwindSafe(|| key.sign(message))) {
         Ok(Some(made)) if made.len() <= room => {
             // SAFETY: `out` has room for `room` bytes.
             unsafe {
@@ -695,6 +1078,24 @@ unsafe extern "C" fn digest_sign(
         }
         _ => 0,
     }
+}
+
+unsafe extern "C" fn digest_verify(
+    signature: *mut c_void,
+    made: *const c_uchar,
+    made_length: usize,
+    message: *const c_uchar,
+    message_length: usize,
+) -> c_int {
+    // SAFETY: a live signature.
+    let signature = unsafe { signature.cast::<Signature>().as_ref() };
+    let Some((key, hash)) = signature.and_then(|signature| signature.key.as_ref().zip(signature.hash)) else { return 0 };
+    if made.is_null() || message.is_null() {
+        return 0;
+    }
+    // SAFETY: OpenSSL's signature and message of these lengths.
+    let (made, message) = unsafe { (std::slice::from_raw_parts(made, made_length), std::slice::from_raw_parts(message, message_length)) };
+    c_int::from(catch_unwind(AssertUnwindSafe(|| key.verify(hash, message, made))).unwrap_or(false))
 }
 
 #[cfg(test)]

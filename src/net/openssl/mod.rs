@@ -9,6 +9,7 @@
 mod client;
 mod context;
 pub(crate) mod ffi;
+mod keys;
 mod presented;
 
 pub(crate) use client::ClientContext;
