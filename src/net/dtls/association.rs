@@ -1,19 +1,29 @@
-//! One DTLS association on OpenSSL, at either end.
+//! One DTLS association, at either end.
 //!
-//! OpenSSL reads datagrams from a [`Pipe`] and writes them to it, and does nothing by itself: whoever holds the
+//! OpenSSL does the handshake. It reads datagrams from a [`Pipe`] and writes them to it, and does nothing by itself: whoever holds the
 //! association brings datagrams and calls when a deadline is over. OpenSSL asks the system for the time when it sets the
 //! timers of a handshake; the deadlines that are told here are made of what it says is left.
+//!
+//! When a server's handshake is finished, [`Connected`] goes on and OpenSSL's part is freed. Clients, of which there are few, stay with it,
+//! and so do the rare peers about whose first records or wishes not enough is known.
 
-use super::record::{has_room, is_encrypted};
+use super::{
+    connected::Connected,
+    protection::{Agreed, Progress, Protection, Suite},
+    record::{has_encrypted, has_room, is_encrypted},
+    sessions::Sessions,
+};
 use crate::{
     openssl::{ffi, found, refusal},
     udp::engine::{Association, Closed, Event, Proof, SendError},
 };
 use bytes::Bytes;
-use openssl::ssl::{ErrorCode, ShutdownState, Ssl, SslStream};
+use gatehouse_types::Secret;
+use openssl::ssl::{ErrorCode, ShutdownState, Ssl, SslRef, SslStream};
 use std::{
     collections::VecDeque,
     io::{self, Read, Write},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -34,19 +44,40 @@ const KEYS_ANNOUNCED: &str = "TRCCS";
 /// All that a peer may send before its handshake is over: several times what chain and repetitions take.
 const MAX_HANDSHAKE: usize = 96 * 1024;
 
+/// What is kept of the encrypted datagrams of a handshake, so that whoever goes on behind it knows which records have come.
+const MAX_SEEN: usize = 2048;
+
+/// A master secret (RFC 5246 §8.1).
+const MASTER: usize = 48;
+
+/// The random bytes of either side.
+const RANDOM: usize = 32;
+
 /// A deadline of OpenSSL's is at least so far away, so that a timer that it finds to be not quite over is not asked for in a
 /// circle.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
-/// After this time without a record an association gives its buffers back, which is a fifth of what it takes.
+/// After this time without a record an association on OpenSSL gives its buffers back, which is a third of what it takes.
 const REST_AFTER: Duration = Duration::from_secs(10);
 
 /// A conversation with one peer.
-pub(crate) struct DtlsAssociation {
+pub(crate) struct DtlsAssociation(State);
+
+enum State {
+    OpenSsl(Box<OnOpenSsl>),
+    Connected(Connected),
+}
+
+/// A conversation that OpenSSL does.
+struct OnOpenSsl {
     stream: SslStream<Pipe>,
     mtu: usize,
     demanded: Demanded,
     phase: Phase,
+    /// The encrypted datagrams that OpenSSL got in the handshake; nothing when they were too many.
+    seen: Option<Vec<Bytes>>,
+    /// Where a server's sessions are.
+    sessions: Option<Arc<Sessions>>,
     /// When OpenSSL wants to send a flight again.
     deadline: Option<Instant>,
     /// When the buffers are given back, while they are there.
@@ -79,6 +110,7 @@ enum Phase {
 pub(crate) struct Pipe {
     pub(crate) incoming: Option<Bytes>,
     pub(crate) outgoing: VecDeque<Bytes>,
+    sent: Progress,
 }
 
 impl Read for Pipe {
@@ -93,6 +125,7 @@ impl Read for Pipe {
 
 impl Write for Pipe {
     fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
+        self.sent.note(datagram);
         self.outgoing.push_back(Bytes::copy_from_slice(datagram));
         Ok(datagram.len())
     }
@@ -104,33 +137,89 @@ impl Write for Pipe {
 
 impl DtlsAssociation {
     /// Goes on with a connection that OpenSSL has listened with, and that holds the hello with a valid cookie.
-    pub(crate) fn accepted(stream: SslStream<Pipe>, mtu: usize, now: Instant) -> Self {
-        let mut association = Self::new(stream, mtu, Demanded::Chain);
-        association.step(now);
-        association
+    pub(crate) fn accepted(stream: SslStream<Pipe>, mtu: usize, now: Instant, sessions: Arc<Sessions>) -> Self {
+        let mut begun = OnOpenSsl::new(stream, mtu, Demanded::Chain, Some(sessions));
+        begun.step(now);
+        Self(State::OpenSsl(Box::new(begun)))
     }
 
     /// Begins a handshake as the client.
     pub(crate) fn connect(mut ssl: Ssl, mtu: usize, now: Instant) -> Result<Self, openssl::error::ErrorStack> {
         ssl.set_connect_state();
-        let mut association = Self::new(SslStream::new(ssl, Pipe::default())?, mtu, Demanded::AsAgreed);
-        association.step(now);
-        Ok(association)
+        let mut begun = OnOpenSsl::new(SslStream::new(ssl, Pipe::default())?, mtu, Demanded::AsAgreed, None);
+        begun.step(now);
+        Ok(Self(State::OpenSsl(Box::new(begun))))
     }
 
-    fn new(stream: SslStream<Pipe>, mtu: usize, demanded: Demanded) -> Self {
-        let (phase, events) = (Phase::Handshake, VecDeque::new());
-        Self { stream, mtu, demanded, phase, deadline: None, rest: None, events, early: 0, received: 0, fault: None }
-    }
-
-    /// The connection, for what was agreed upon.
-    pub(crate) fn ssl(&self) -> &openssl::ssl::SslRef {
-        self.stream.ssl()
+    /// The connection, for what was agreed upon, while OpenSSL has it: at a client's end, always.
+    pub(crate) fn ssl(&self) -> Option<&SslRef> {
+        match &self.0 {
+            State::OpenSsl(begun) => Some(begun.stream.ssl()),
+            State::Connected(_) => None,
+        }
     }
 
     /// Why the handshake failed, in OpenSSL's words.
     pub(crate) fn fault(&self) -> Option<&str> {
-        self.fault.as_deref()
+        match &self.0 {
+            State::OpenSsl(begun) => begun.fault.as_deref(),
+            State::Connected(_) => None,
+        }
+    }
+
+    /// Goes on without OpenSSL where that is possible.
+    fn hand_over(&mut self) {
+        if let State::OpenSsl(begun) = &mut self.0
+            && let Some(connected) = begun.connected()
+        {
+            self.0 = State::Connected(connected);
+        }
+    }
+}
+
+impl OnOpenSsl {
+    fn new(stream: SslStream<Pipe>, mtu: usize, demanded: Demanded, sessions: Option<Arc<Sessions>>) -> Self {
+        Self {
+            stream,
+            mtu,
+            demanded,
+            phase: Phase::Handshake,
+            seen: sessions.is_some().then(Vec::new),
+            sessions,
+            deadline: None,
+            rest: None,
+            events: VecDeque::new(),
+            early: 0,
+            received: 0,
+            fault: None,
+        }
+    }
+
+    /// What goes on from here, once a server's handshake is finished and OpenSSL has told all that it has read.
+    fn connected(&mut self) -> Option<Connected> {
+        if self.phase != Phase::Established {
+            return None;
+        }
+        let (sessions, seen) = (self.sessions.take()?, self.seen.take()?);
+        let ssl = self.stream.ssl();
+        // A client whose buffers are small is left to who heeds them.
+        if ffi::limits_fragments(ssl) {
+            return None;
+        }
+        let session = ssl.session()?;
+        let (mut master, mut client_random, mut server_random) = (vec![0; MASTER], [0; RANDOM], [0; RANDOM]);
+        let lengths = (session.master_key(&mut master), ssl.client_random(&mut client_random), ssl.server_random(&mut server_random));
+        let master = Secret::new(master);
+        if lengths != (MASTER, RANDOM, RANDOM) {
+            return None;
+        }
+        let suite = Suite::named(ssl.current_cipher()?.name())?;
+        let agreed = Agreed { suite, master: master.expose(), client_random: &client_random, server_random: &server_random };
+        let pipe = self.stream.get_ref();
+        let protection = Protection::new(&agreed, pipe.sent)?;
+        let id = session.id().to_vec();
+        let (events, outgoing) = (std::mem::take(&mut self.events), pipe.outgoing.clone());
+        Some(Connected::new(protection, self.mtu, &seen, outgoing, events, sessions, id))
     }
 
     /// Lets OpenSSL do what it can with what is there.
@@ -156,6 +245,18 @@ impl DtlsAssociation {
         }
         self.deadline = ffi::time_left(&mut self.stream).map(|left| now + left.max(SHORTEST_WAIT));
         ffi::forget_errors();
+    }
+
+    /// Keeps what may hold records that count.
+    fn see(&mut self, datagram: &[u8]) {
+        if let Some(seen) = &mut self.seen
+            && has_encrypted(datagram)
+        {
+            seen.push(Bytes::copy_from_slice(datagram));
+            if seen.iter().map(Bytes::len).sum::<usize>() > MAX_SEEN {
+                self.seen = None;
+            }
+        }
     }
 
     /// Takes the buffers back where they were given back; OpenSSL does not do so by itself in all cases.
@@ -209,6 +310,60 @@ impl DtlsAssociation {
 
 impl Association for DtlsAssociation {
     fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        match &mut self.0 {
+            State::OpenSsl(begun) => {
+                begun.handle_datagram(now, datagram);
+                self.hand_over();
+            }
+            State::Connected(connected) => connected.handle_datagram(datagram),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match &mut self.0 {
+            State::OpenSsl(begun) => begun.handle_timeout(now),
+            State::Connected(_) => {}
+        }
+    }
+
+    fn send(&mut self, now: Instant, record: &[u8]) -> Result<(), SendError> {
+        match &mut self.0 {
+            State::OpenSsl(begun) => begun.send(now, record),
+            State::Connected(connected) => connected.send(record),
+        }
+    }
+
+    fn close(&mut self, now: Instant) {
+        match &mut self.0 {
+            State::OpenSsl(begun) => begun.close(now),
+            State::Connected(connected) => connected.close(),
+        }
+    }
+
+    fn poll_transmit(&mut self) -> Option<Bytes> {
+        match &mut self.0 {
+            State::OpenSsl(begun) => begun.poll_transmit(),
+            State::Connected(connected) => connected.outgoing.pop_front(),
+        }
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        match &mut self.0 {
+            State::OpenSsl(begun) => begun.poll_event(),
+            State::Connected(connected) => connected.events.pop_front(),
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        match &self.0 {
+            State::OpenSsl(begun) => begun.poll_timeout(),
+            State::Connected(_) => None,
+        }
+    }
+}
+
+impl Association for OnOpenSsl {
+    fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
         if !has_room(datagram, self.least()) {
             return;
         }
@@ -226,6 +381,7 @@ impl Association for DtlsAssociation {
                         return;
                     }
                 }
+                self.see(datagram);
             }
         }
         self.stream.get_mut().incoming = Some(Bytes::copy_from_slice(datagram));
@@ -291,7 +447,7 @@ impl Association for DtlsAssociation {
     }
 }
 
-impl Drop for DtlsAssociation {
+impl Drop for OnOpenSsl {
     fn drop(&mut self) {
         // An association that fell silent, or that its own device replaced, may be taken up again; OpenSSL would forget its session.
         // One that broke was forgotten when it did.

@@ -7,6 +7,7 @@ use crate::{
     udp::engine::{Association, Closed, Event},
 };
 use bytes::Bytes;
+use openssl::ssl::SslRef;
 use std::{
     collections::VecDeque,
     fmt, io,
@@ -62,8 +63,9 @@ impl DtlsConnector {
                 return Err(client.failure());
             }
         }
-        let ssl = client.association.ssl();
-        client.peer = client.peer.speaking(ssl.selected_alpn_protocol()).proven(found(ssl));
+        if let Some(ssl) = client.association.ssl() {
+            client.peer = client.peer.speaking(ssl.selected_alpn_protocol()).proven(found(ssl));
+        }
         Ok(client)
     }
 
@@ -163,11 +165,11 @@ impl DtlsClient {
     }
 
     fn is_established(&self) -> bool {
-        self.association.ssl().is_init_finished() && self.closed.is_none()
+        self.association.ssl().is_some_and(SslRef::is_init_finished) && self.closed.is_none()
     }
 
     fn failure(&self) -> ConnectError {
-        match refusal(self.association.ssl()) {
+        match self.association.ssl().and_then(refusal) {
             Some(refused) => ConnectError::Refused(refused.clone()),
             None => ConnectError::Handshake(self.association.fault().unwrap_or("the server did not answer").to_owned()),
         }

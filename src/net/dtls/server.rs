@@ -35,6 +35,7 @@ use std::{
 /// key agreement of their own and authenticate what they encrypt.
 pub struct Dtls {
     contexts: Arc<ServerContexts>,
+    sessions: Arc<Sessions>,
     /// The peers that were let in.
     live: Arc<Live>,
     mtu: u32,
@@ -59,11 +60,12 @@ impl Dtls {
         let sessions = Arc::new(Sessions::new(config.sessions, config.session_lifetime, Arc::clone(&clock), meter));
         let clients = Clients { judge, clock };
         let live = Live::new(clients.clone());
+        let kept = Arc::clone(&sessions);
         let contexts = ServerContexts::new(Transport::Datagrams, listener, source, Some(clients), alpn)
-            .adjusted(move |builder| adjust(builder, &cookies, &sessions));
+            .adjusted(move |builder| adjust(builder, &cookies, &kept));
         // The configuration allows no more than 9000.
         let mtu = u32::try_from(config.mtu).unwrap_or(1200);
-        Self { contexts: Arc::new(contexts), live, mtu, retransmit_after: config.retransmit_after }
+        Self { contexts: Arc::new(contexts), sessions, live, mtu, retransmit_after: config.retransmit_after }
     }
 
     pub(crate) fn source(&self) -> Arc<dyn CertificateSource> {
@@ -76,8 +78,8 @@ impl Dtls {
 
     /// An engine for one socket.
     pub(crate) fn engine(&self) -> DtlsEngine {
-        let contexts = Arc::clone(&self.contexts);
-        DtlsEngine { contexts, mtu: self.mtu, retransmit_after: self.retransmit_after, spare: None }
+        let (contexts, sessions) = (Arc::clone(&self.contexts), Arc::clone(&self.sessions));
+        DtlsEngine { contexts, sessions, mtu: self.mtu, retransmit_after: self.retransmit_after, spare: None }
     }
 }
 
@@ -90,6 +92,7 @@ impl fmt::Debug for Dtls {
 /// Meets the clients of one socket.
 pub(crate) struct DtlsEngine {
     contexts: Arc<ServerContexts>,
+    sessions: Arc<Sessions>,
     mtu: u32,
     retransmit_after: Duration,
     /// Looks at first hellos until one has a valid cookie and becomes an association.
@@ -138,7 +141,7 @@ impl Engine for DtlsEngine {
         ffi::connection(&mut spare).set_ex_data(index, Caller { from, now });
         spare.get_mut().incoming = Some(Bytes::copy_from_slice(datagram));
         if ffi::listen(&mut spare) {
-            return Meeting::Begun(DtlsAssociation::accepted(spare, self.mtu as usize, now));
+            return Meeting::Begun(DtlsAssociation::accepted(spare, self.mtu as usize, now, Arc::clone(&self.sessions)));
         }
         let pipe = spare.get_mut();
         pipe.incoming = None;
@@ -163,6 +166,9 @@ fn adjust(builder: &mut SslContextBuilder, cookies: &Arc<Cookies>, sessions: &Ar
     let checking = Arc::clone(cookies);
     builder.set_cookie_verify_cb(move |ssl, cookie| caller_of(ssl).is_some_and(|caller| checking.check(caller.from, caller.now, cookie)));
     // OpenSSL's own cache would give sessions out without a question.
+    if !sessions.keeps_any() {
+        return Ok(());
+    }
     builder.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
     ffi::set_session_lifetime(builder, sessions.lifetime());
     let keeping = Arc::clone(sessions);

@@ -45,6 +45,11 @@ impl Sessions {
         Self { capacity, lifetime, clock, meter, kept: Mutex::default() }
     }
 
+    /// Whether there is a place for any.
+    pub(crate) fn keeps_any(&self) -> bool {
+        self.capacity > 0
+    }
+
     pub(crate) fn lifetime(&self) -> Duration {
         self.lifetime
     }

@@ -25,7 +25,7 @@ use openssl_sys::{
     EVP_PKEY, EVP_PKEY_CTX_free, EVP_PKEY_CTX_new_from_name, EVP_PKEY_fromdata, EVP_PKEY_fromdata_init, OSSL_LIB_CTX, OSSL_LIB_CTX_new,
     OSSL_PARAM, OSSL_PARAM_construct_end, OSSL_PARAM_construct_octet_string, OSSL_PARAM_get_octet_string_ptr,
     OSSL_PARAM_get_utf8_string_ptr, OSSL_PARAM_locate, OSSL_PARAM_locate_const, OSSL_PROVIDER, OSSL_PROVIDER_load, SSL, SSL_CIPHER,
-    SSL_CTX, SSL_METHOD, SSL_ctrl, X509_STORE_CTX, X509_STORE_CTX_get_ex_data, X509_STORE_CTX_set_error, d2i_X509,
+    SSL_CTX, SSL_METHOD, SSL_SESSION, SSL_ctrl, X509_STORE_CTX, X509_STORE_CTX_get_ex_data, X509_STORE_CTX_set_error, d2i_X509,
 };
 use std::{
     ffi::{CStr, c_char, c_int, c_long, c_uchar, c_uint, c_void},
@@ -98,6 +98,7 @@ unsafe extern "C" {
     fn SSL_get_pending_cipher(connection: *const SSL) -> *const SSL_CIPHER;
     fn SSL_free_buffers(connection: *mut SSL) -> c_int;
     fn SSL_alloc_buffers(connection: *mut SSL) -> c_int;
+    fn SSL_SESSION_get_max_fragment_length(session: *const SSL_SESSION) -> u8;
     fn SSL_CTX_set_timeout(context: *mut SSL_CTX, seconds: c_long) -> c_long;
 }
 
@@ -183,6 +184,12 @@ pub(crate) fn suite(connection: &SslRef) -> Option<&'static str> {
             (!chosen.is_null()).then(|| SslCipherRef::from_ptr(chosen.cast_mut()).name())
         }
     })
+}
+
+/// Whether the peer has asked for short records (RFC 6066 §4).
+pub(crate) fn limits_fragments(connection: &SslRef) -> bool {
+    // SAFETY: a live session.
+    connection.session().is_some_and(|session| unsafe { SSL_SESSION_get_max_fragment_length(session.as_ptr()) } != 0)
 }
 
 /// Gives the buffers of an idle connection back, unless something is in them. Before it writes again they are to be allocated.

@@ -277,7 +277,7 @@ fn a_forged_record_that_is_too_short_for_any_tag_breaks_nothing_off() {
         let mut server = Server::new(&authority, patient());
         let mut clients = [Client::with_suite(address(1, 5684), &authority, &device, suite)];
         carry(&mut server, &mut clients, &mut Weather::fair(), settled);
-        assert_eq!(clients[0].association.ssl().current_cipher().map(|cipher| cipher.name()), Some(suite));
+        assert_eq!(clients[0].association.ssl().expect("OpenSSL's").current_cipher().map(|cipher| cipher.name()), Some(suite));
         for (length, kind) in (0..=40).flat_map(|length| [21, 22, 23].map(|kind| (length, kind))) {
             let forged = [&[kind, 254, 253, 0, 1, 0, 0, 0, 0, 1, length, 0, length][..], &vec![7; usize::from(length)]].concat();
             server.receive(address(1, 5684), &forged);
@@ -330,6 +330,10 @@ fn noise_under_its_own_address_disturbs_no_live_association() {
             if weather.strikes(2) {
                 *byte = byte.wrapping_add(round.to_le_bytes()[0]);
             }
+        }
+        // What was changed twice may be what it was.
+        if samples.contains(&datagram) {
+            continue;
         }
         server.receive(address(1, 5684), &datagram);
         server.sent();

@@ -1,7 +1,11 @@
 //! Handshakes and records over good and bad networks.
 
 use super::*;
-use crate::{SendError, dtls::OVERHEAD};
+use crate::{
+    SendError,
+    dtls::OVERHEAD,
+    udp::engine::{Engine, Meeting},
+};
 
 #[test]
 fn both_ends_learn_who_the_other_is_and_records_stay_whole() {
@@ -14,7 +18,7 @@ fn both_ends_learn_who_the_other_is_and_records_stay_whole() {
     let (id, from, chain) = established.first().expect("established");
     assert_eq!(*from, clients[0].address);
     assert_eq!(chain.as_ref().expect("a chain").leaf().der(), device.chain[0]);
-    let presented = crate::openssl::found(clients[0].association.ssl()).expect("the server's chain");
+    let presented = crate::openssl::found(clients[0].association.ssl().expect("OpenSSL's")).expect("the server's chain");
     assert_eq!(presented.leaf().der(), server.source.current().expect("one").chain().next().expect("a leaf"));
     for length in [1, 100, 1163] {
         let (there, back) = (vec![b'>'; length], vec![b'<'; length]);
@@ -159,7 +163,8 @@ fn a_new_certificate_is_presented_from_the_next_handshake_on() {
     *server.source.0.lock().expect("lock") = Arc::clone(&renewed);
     let mut after = [Client::new(address(2, 5684), &authority, &device)];
     carry(&mut server, &mut after, &mut Weather::fair(), settled);
-    let presented = |client: &Client| crate::openssl::found(client.association.ssl()).expect("a chain").leaf().der().to_vec();
+    let presented =
+        |client: &Client| crate::openssl::found(client.association.ssl().expect("OpenSSL's")).expect("a chain").leaf().der().to_vec();
     assert_eq!(presented(&after[0]), renewed.chain().next().expect("a leaf"));
     assert_ne!(presented(&before[0]), presented(&after[0]));
 }
@@ -167,8 +172,8 @@ fn a_new_certificate_is_presented_from_the_next_handshake_on() {
 #[test]
 fn an_idle_association_gives_its_buffers_back_and_goes_on_afterwards_at_either_end() {
     let authority = Authority::new("root");
-    let mut server = Server::new(&authority, config());
-    let mut clients = [Client::new(address(1, 5684), &authority, &authority.leaf("device"))];
+    let mut server = Server::new(&authority, patient());
+    let mut clients = [Client::patient(address(1, 5684), &authority, &authority.leaf("device"))];
     carry(&mut server, &mut clients, &mut Weather::fair(), settled);
     let (id, ..) = server.established()[0];
     let mut now = Instant::now();
@@ -195,4 +200,91 @@ fn an_idle_association_gives_its_buffers_back_and_goes_on_afterwards_at_either_e
     server.peers.handle_timeout(now);
     server.peers.close(now, id, Closed::Local);
     assert_eq!(server.sent().len(), 1);
+}
+
+#[test]
+fn records_go_both_ways_with_every_suite_that_is_offered() {
+    let authority = Authority::new("root");
+    let device = authority.leaf("device");
+    for suite in [
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "ECDHE-ECDSA-AES128-CCM",
+        "ECDHE-ECDSA-AES256-CCM",
+        "ECDHE-ECDSA-AES128-CCM8",
+        "ECDHE-ECDSA-AES256-CCM8",
+    ] {
+        let mut server = Server::new(&authority, patient());
+        let mut clients = [Client::with_suite(address(1, 5684), &authority, &device, suite)];
+        carry(&mut server, &mut clients, &mut Weather::fair(), settled);
+        let (id, ..) = server.established()[0];
+        for length in [1, 16, 1000] {
+            let (there, back) = (vec![b'>'; length], vec![b'<'; length]);
+            clients[0].association.send(Instant::now(), &there).expect("sent");
+            server.peers.send(Instant::now(), id, &back).expect("sent");
+            carry(&mut server, &mut clients, &mut Weather::fair(), |_, _| false);
+            assert!(server.records().last().is_some_and(|(_, record)| *record == there), "{suite}");
+            assert!(matches!(clients[0].events.last(), Some(Event::Data(record)) if *record == back), "{suite}");
+        }
+        server.peers.close(Instant::now(), id, Closed::Local);
+        carry(&mut server, &mut clients, &mut Weather::fair(), |_, _| false);
+        assert!(matches!(clients[0].events.last(), Some(Event::Closed(Closed::Peer))), "{suite}");
+    }
+}
+
+#[test]
+fn a_client_that_has_not_heard_the_last_flight_gets_it_again() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, patient());
+    let mut client = Client::new(address(1, 5684), &authority, &authority.leaf("device"));
+    while server.established().is_empty() {
+        for datagram in client.sent() {
+            server.receive(client.address, &datagram);
+        }
+        let sent = server.sent();
+        if server.established().is_empty() {
+            sent.iter().for_each(|transmit| client.receive(&transmit.datagram));
+        }
+    }
+    // What ended the handshake was lost: the client says its last flight again when its time is over.
+    assert!(!client.is_established());
+    let mut clients = [client];
+    carry(&mut server, &mut clients, &mut Weather::fair(), |_, clients| clients[0].is_established());
+    let (id, ..) = server.established()[0];
+    server.peers.send(Instant::now(), id, b"welcome").expect("sent");
+    carry(&mut server, &mut clients, &mut Weather::fair(), |_, _| false);
+    assert!(matches!(clients[0].events.last(), Some(Event::Data(record)) if record == "welcome"));
+    assert_eq!(server.established().len(), 1);
+}
+
+#[test]
+fn a_server_keeps_nothing_of_openssl_when_a_handshake_is_finished() {
+    let authority = Authority::new("root");
+    let device = authority.leaf("device");
+    let gate = DatagramGate::with(patient(), Prefixes { v4: 32, v6: 56 });
+    let source = Arc::new(Presents(Mutex::new(Arc::new(authority.leaf("server").credentials()))));
+    let judge = Arc::new(Judges(Mutex::new(authority.anchors())));
+    let clock = Arc::new(SimulatedClock::new(NOW.parse().expect("RFC 3339")));
+    let mut engine = Dtls::new("test", &gate, source, &[], judge, clock, &SystemRandom).engine();
+    let mut client = Client::patient(address(1, 5684), &authority, &device);
+    let mut begun: Option<DtlsAssociation> = None;
+    while !client.is_established() {
+        for datagram in client.sent() {
+            match &mut begun {
+                Some(association) => association.handle_datagram(Instant::now(), &datagram),
+                None => match engine.meet(Instant::now(), client.address, &datagram) {
+                    Meeting::Begun(association) => begun = Some(association),
+                    Meeting::Answered(answer) => client.receive(&answer),
+                    Meeting::Ignored => panic!("it is a hello"),
+                },
+            }
+        }
+        let Some(association) = &mut begun else { continue };
+        assert_eq!(association.ssl().is_none(), association.poll_timeout().is_none(), "only a handshake waits for an answer");
+        while let Some(datagram) = association.poll_transmit() {
+            client.receive(&datagram);
+        }
+    }
+    assert!(begun.is_some_and(|association| association.ssl().is_none()));
 }

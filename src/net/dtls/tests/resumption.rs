@@ -6,8 +6,8 @@ use super::*;
 fn first_visit(server: &mut Server, authority: &Authority, device: &Party) -> Vec<u8> {
     let mut clients = [Client::new(address(1, 5684), authority, device)];
     carry(server, &mut clients, &mut Weather::fair(), settled);
-    assert!(clients[0].is_established() && !clients[0].association.ssl().session_reused());
-    let session = clients[0].association.ssl().session().expect("a session").to_der().expect("DER");
+    assert!(clients[0].is_established() && !clients[0].association.ssl().expect("OpenSSL's").session_reused());
+    let session = clients[0].association.ssl().expect("OpenSSL's").session().expect("a session").to_der().expect("DER");
     clients[0].association.close(Instant::now());
     carry(server, &mut clients, &mut Weather::fair(), |_, _| false);
     server.events.clear();
@@ -30,7 +30,7 @@ fn a_session_is_taken_up_from_another_port_with_the_chain_it_was_made_with() {
     let session = first_visit(&mut server, &authority, &device);
     for port in [1000, 2000] {
         let client = visit_again(&mut server, &authority, &device, &session, port);
-        assert!(client.is_established() && client.association.ssl().session_reused());
+        assert!(client.is_established() && client.association.ssl().expect("OpenSSL's").session_reused());
         let (_, _, chain) = server.established().pop().expect("established");
         assert_eq!(chain.expect("a chain").leaf().der(), device.chain[0]);
     }
@@ -47,7 +47,7 @@ fn a_device_that_is_refused_meanwhile_takes_nothing_up() {
     *server.judge.0.lock().expect("lock") = Arc::new(blocking.build().expect("anchors"));
     let client = visit_again(&mut server, &authority, &device, &session, 1000);
     // It is led through a full handshake, where it presents the same again. The client may believe to be in until it hears otherwise.
-    assert!(client.is_closed() && !client.association.ssl().session_reused());
+    assert!(client.is_closed() && !client.association.ssl().expect("OpenSSL's").session_reused());
     assert!(server.established().is_empty() && server.gate.connected() == 0 && server.gate.half_open() == 0);
 }
 
@@ -73,7 +73,7 @@ fn a_device_with_a_new_certificate_comes_in_although_the_old_one_is_refused() {
     *server.judge.0.lock().expect("lock") = Arc::new(blocking.build().expect("anchors"));
     let renewed = authority.leaf("renewed");
     let client = visit_again(&mut server, &authority, &renewed, &session, 1000);
-    assert!(client.is_established() && !client.association.ssl().session_reused());
+    assert!(client.is_established() && !client.association.ssl().expect("OpenSSL's").session_reused());
     let (_, _, chain) = server.established().pop().expect("established");
     assert_eq!(chain.expect("a chain").leaf().der(), renewed.chain[0]);
 }
@@ -86,10 +86,10 @@ fn a_session_is_unknown_to_another_listener_and_after_its_time() {
     let session = first_visit(&mut server, &authority, &device);
     let mut other = Server::new(&authority, config());
     let client = visit_again(&mut other, &authority, &device, &session, 1000);
-    assert!(client.is_established() && !client.association.ssl().session_reused());
+    assert!(client.is_established() && !client.association.ssl().expect("OpenSSL's").session_reused());
     server.clock.advance(Duration::from_secs(3601));
     let client = visit_again(&mut server, &authority, &device, &session, 1000);
-    assert!(client.is_established() && !client.association.ssl().session_reused());
+    assert!(client.is_established() && !client.association.ssl().expect("OpenSSL's").session_reused());
 }
 
 #[test]
@@ -101,13 +101,13 @@ fn sessions_are_bounded_and_the_longest_unused_one_goes_first() {
     let mut port = 1000;
     let mut reused = |session: &[u8]| {
         port += 1;
-        visit_again(&mut server, &authority, &device, session, port).association.ssl().session_reused()
+        visit_again(&mut server, &authority, &device, session, port).association.ssl().expect("OpenSSL's").session_reused()
     };
     // The newest first: whoever takes nothing up leaves a new session behind.
     assert_eq!(sessions.iter().rev().map(|session| reused(session)).collect::<Vec<_>>(), [true, true, false]);
     let mut none = Server::new(&authority, UdpConfig { sessions: 0, ..config() });
     let session = first_visit(&mut none, &authority, &device);
-    assert!(!visit_again(&mut none, &authority, &device, &session, 1000).association.ssl().session_reused());
+    assert!(!visit_again(&mut none, &authority, &device, &session, 1000).association.ssl().expect("OpenSSL's").session_reused());
 }
 
 #[test]
@@ -117,11 +117,11 @@ fn a_device_that_went_without_a_goodbye_takes_its_session_up() {
     let device = authority.leaf("device");
     let mut clients = [Client::new(address(1, 5684), &authority, &device)];
     carry(&mut server, &mut clients, &mut Weather::fair(), settled);
-    let session = clients[0].association.ssl().session().expect("a session").to_der().expect("DER");
+    let session = clients[0].association.ssl().expect("OpenSSL's").session().expect("a session").to_der().expect("DER");
     // From the same port, which replaces the association that is still there.
     let client = visit_again(&mut server, &authority, &device, &session, 5684);
-    assert!(client.association.ssl().session_reused());
+    assert!(client.association.ssl().expect("OpenSSL's").session_reused());
     assert_eq!(server.closed(), [Closed::Replaced]);
     let again = visit_again(&mut server, &authority, &device, &session, 1000);
-    assert!(again.association.ssl().session_reused(), "replacing has not forgotten it");
+    assert!(again.association.ssl().expect("OpenSSL's").session_reused(), "replacing has not forgotten it");
 }
