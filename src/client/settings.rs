@@ -2,7 +2,7 @@
 
 use crate::Tap;
 use gatehouse_base::{Clock, SystemClock, SystemRandom};
-use gatehouse_net::{Credentials, PresharedKey};
+use gatehouse_net::{Credentials, MAX_RECORD, PresharedKey};
 use gatehouse_pki::{Anchors, Fingerprint};
 use gatehouse_types::Random;
 use gatehouse_wire::coap::endpoint::{Config, Limits};
@@ -95,11 +95,13 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The behaviour of RFC 7252 with bodies of up to so many bytes in either direction.
+    /// The behaviour of RFC 7252 with bodies of up to so many bytes in either direction. Over TCP, a server that knows blocks gets and is
+    /// asked for messages that are no longer than a TLS record: libcoap's server on GnuTLS never gets to the second, and never sends it.
     pub fn bounded(body: usize) -> Config {
         // One message of TCP may carry a whole body, and leaves through the queue.
         let queue_bytes = body.saturating_add(QUEUE_BESIDE);
-        Config { limits: Limits { body, body_bytes: body.saturating_mul(2), queue_bytes, ..Limits::default() }, ..Config::default() }
+        let limits = Limits { body, body_bytes: body.saturating_mul(2), queue_bytes, ..Limits::default() };
+        Config { limits, longest_whole: MAX_RECORD, longest_wanted: Some(LONGEST_RECORD), ..Config::default() }
     }
 }
 
@@ -109,6 +111,8 @@ impl fmt::Debug for Settings {
     }
 }
 
+/// RFC 8446 §5.1: no record holds more.
+const LONGEST_RECORD: usize = 16 << 10;
 /// The largest body where nothing else is said.
 const DEFAULT_BODY: usize = 16 << 20;
 /// What may wait to be sent beside a whole body.

@@ -445,6 +445,10 @@ impl Association for OnOpenSsl {
     fn poll_timeout(&self) -> Option<Instant> {
         self.deadline.into_iter().chain(self.rest).min()
     }
+
+    fn alpn(&self) -> Option<&[u8]> {
+        self.stream.ssl().selected_alpn_protocol()
+    }
 }
 
 impl Drop for OnOpenSsl {

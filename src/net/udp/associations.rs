@@ -60,7 +60,7 @@ pub(crate) struct Transmit {
 #[derive(Debug)]
 pub(crate) enum PeerEvent {
     /// Records can be exchanged. `begun` is when it proved its address.
-    Established { id: Id, from: SocketAddr, chain: Option<Arc<VerifiedChain>>, begun: Instant },
+    Established { id: Id, from: SocketAddr, chain: Option<Arc<VerifiedChain>>, alpn: Option<Vec<u8>>, begun: Instant },
     /// One record.
     Data { id: Id, record: Bytes },
     /// It is gone. Follows only where it was established.
@@ -285,14 +285,15 @@ impl<E: Engine> Associations<E> {
                 Some(Event::Closed(why)) => return self.remove(id, why),
                 Some(Event::Established(Proof::Nothing)) => {
                     slot.stage = Stage::HalfOpen { served: true };
-                    self.events.push_back(PeerEvent::Established { id, from, chain: None, begun });
+                    self.events.push_back(PeerEvent::Established { id, from, chain: None, alpn: None, begun });
                 }
                 Some(Event::Established(proof)) => {
+                    let alpn = slot.association.alpn().map(<[u8]>::to_vec);
                     if !self.promote(now, id) {
                         return self.close(now, id, Closed::Refused);
                     }
                     let chain = if let Proof::Chain(chain) = proof { Some(chain) } else { None };
-                    self.events.push_back(PeerEvent::Established { id, from, chain, begun });
+                    self.events.push_back(PeerEvent::Established { id, from, chain, alpn, begun });
                 }
             }
         }

@@ -78,6 +78,11 @@ pub(crate) trait Association: Send + 'static {
 
     /// When to call `handle_timeout`.
     fn poll_timeout(&self) -> Option<Instant>;
+
+    /// The protocol that both ends agreed on in the handshake (RFC 7301), where there was one.
+    fn alpn(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// What happened in an association.

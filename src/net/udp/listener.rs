@@ -239,11 +239,11 @@ impl<E: Engine, S: DatagramService> SocketTask<E, S> {
     async fn flush(&mut self) {
         while let Some(event) = self.associations.poll_event() {
             match event {
-                PeerEvent::Established { id, from, chain, begun } => {
+                PeerEvent::Established { id, from, chain, alpn, begun } => {
                     self.meter.handshake_took(now().saturating_duration_since(begun));
                     // A dual-stack socket shows IPv4 peers as mapped addresses; nobody behind here wants to know.
                     let address = SocketAddr::new(from.ip().to_canonical(), from.port());
-                    let peer = Peer::unproven(address).proven(chain);
+                    let peer = Peer::unproven(address).speaking(alpn.as_deref()).proven(chain);
                     self.serve(id, if self.live.is_some() { peer.served_by(crate::Engine::OpenSsl) } else { peer });
                 }
                 PeerEvent::Data { id, record } => {

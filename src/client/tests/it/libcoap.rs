@@ -1,39 +1,24 @@
 //! libcoap's server over every scheme.
 
-use crate::support::{Authority, PATIENCE, Server, connect, request, text};
+use crate::{
+    security::{believing, presenting, settings},
+    support::{Authority, BUILDS, PATIENCE, SCHEMES, Server, connect, mebibyte, request, text},
+};
 use gatehouse_base::{Fault, Kind};
 use gatehouse_client::{Client, ConnectError, Expected, Security, Settings, Trust, Update};
-use gatehouse_net::{self as net, Credentials, PresharedKey};
-use gatehouse_pki::{Anchors, Certificate, Fingerprint};
+use gatehouse_net::{self as net, PresharedKey};
+use gatehouse_pki::{Certificate, Fingerprint};
 use gatehouse_types::Secret;
-use gatehouse_wire::coap::{BlockSize, Code, ContentFormat, link_format};
+use gatehouse_wire::coap::{BlockSize, Code, ContentFormat, Uri, link_format};
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
-use std::{fs, path::Path, sync::Arc};
-use tokio::time::timeout;
-
-const SCHEMES: [&str; 4] = ["coap", "coap+tcp", "coaps", "coaps+tcp"];
-
-fn believing(ca: &Path, name: Expected) -> Security {
-    let certificates = Certificate::chain_from_pem(&fs::read(ca).expect("read")).expect("certificates");
-    let anchors = certificates.into_iter().fold(Anchors::builder(), |all, one| all.anchor(one)).build().expect("anchors");
-    Security { trust: Trust::Anchors { anchors: Arc::new(anchors), name }, credentials: None }
-}
-
-fn presenting(security: Security, [cert, key]: &[std::path::PathBuf; 2]) -> Security {
-    let key = Secret::new(fs::read(key).expect("read"));
-    let credentials = Credentials::from_pem(&fs::read(cert).expect("read"), &key).expect("credentials");
-    Security { credentials: Some(Arc::new(credentials)), ..security }
-}
-
-fn settings(security: Security) -> Settings {
-    Settings { security, ..Settings::default() }
-}
+use std::fs;
+use tokio::{task::JoinSet, time::timeout};
 
 #[tokio::test]
 async fn resources_are_listed_made_read_and_removed_over_every_scheme() {
     let (authority, key) = (Authority::new("Root"), PresharedKey::new(b"me", Secret::from("secret".to_owned())).expect("a key"));
     let [cert, cert_key] = authority.sign("server", &["127.0.0.1"], ServerAuth);
-    let Some(server) = Server::start(&["-c", text(&cert), "-j", text(&cert_key), "-n", "-k", "secret"]) else { return };
+    let Some(server) = Server::start(BUILDS[0], &["-c", text(&cert), "-j", text(&cert_key), "-n", "-k", "secret"]) else { return };
     for scheme in SCHEMES {
         let trusts: &[Trust] = if scheme.starts_with("coaps") {
             &[believing(&authority.ca(), Expected::Host).trust, Trust::Shared(key.clone())]
@@ -69,23 +54,29 @@ async fn resources_are_listed_made_read_and_removed_over_every_scheme() {
 }
 
 #[tokio::test]
-async fn a_body_of_a_mebibyte_goes_there_and_comes_back_over_udp_and_tcp() {
-    let Some(server) = Server::start(&["-e"]) else { return };
-    let body: Vec<u8> = (0..1u32 << 20).map(|at| (at % 251) as u8).collect();
-    for scheme in ["coap", "coap+tcp"] {
-        let uri = server.uri(scheme, "/example_data");
-        let client = connect(&uri).await;
-        let put = client.request(request(Code::PUT, &uri).payload(body.clone())).await.expect("answered");
-        assert!(put.code.is_success(), "{scheme}: {:?}", put.code);
-        let got = client.request(request(Code::GET, &uri)).await.expect("answered");
-        assert!(got.payload == body, "{scheme}: {} bytes of {:?}", got.payload.len(), got.code);
-        client.close().await;
+async fn a_body_of_a_mebibyte_goes_there_and_comes_back_over_every_scheme() {
+    let authority = Authority::new("Root");
+    let [cert, key] = authority.sign("server", &["127.0.0.1"], ServerAuth);
+    for build in BUILDS {
+        let Some(server) = Server::start(build, &["-e", "-c", text(&cert), "-j", text(&key), "-n"]) else { return };
+        for scheme in SCHEMES {
+            let uri = server.uri(scheme, "/example_data");
+            let security = believing(&authority.ca(), Expected::Host);
+            let client = Client::connect(&uri, settings(security)).await.unwrap_or_else(|error| panic!("{build} {scheme}: {error}"));
+            let body = mebibyte();
+            let put = client.request(request(Code::PUT, &uri).payload(body.clone())).await;
+            let put = put.unwrap_or_else(|error| panic!("{build} {scheme}: {error}"));
+            assert!(put.code.is_success(), "{build} {scheme}: {:?}", put.code);
+            let got = client.request(request(Code::GET, &uri)).await.unwrap_or_else(|error| panic!("{build} {scheme}: {error}"));
+            assert!(got.payload == body, "{build} {scheme}: {} bytes of {:?}", got.payload.len(), got.code);
+            client.close().await;
+        }
     }
 }
 
 #[tokio::test]
 async fn a_body_travels_in_blocks_of_the_size_that_is_wanted() {
-    let Some(server) = Server::start(&["-e"]) else { return };
+    let Some(server) = Server::start(BUILDS[0], &["-e"]) else { return };
     let uri = server.uri("coap", "/example_data");
     let mut small = Settings::default();
     small.endpoint.block_size = BlockSize::from_bytes(64).expect("a size");
@@ -97,31 +88,46 @@ async fn a_body_travels_in_blocks_of_the_size_that_is_wanted() {
 
 #[tokio::test]
 async fn what_is_observed_comes_until_nobody_looks_any_more() {
-    let Some(server) = Server::start(&[]) else { return };
-    for scheme in ["coap", "coap+tcp"] {
-        let uri = server.uri(scheme, "/time");
-        let client = connect(&uri).await;
-        let mut observation = client.observe(request(Code::GET, &uri)).expect("begun");
-        let mut seen = Vec::new();
-        while seen.len() < 3 {
-            let next = timeout(PATIENCE, observation.next()).await.expect("the clock ticks").expect("goes on");
-            // Two notifications may tell of the same second.
-            if let Some(Update::State(state)) = next
-                && seen.last() != Some(&state.payload)
-            {
-                seen.push(state.payload);
-            }
+    let authority = Authority::new("Root");
+    let [cert, key] = authority.sign("server", &["127.0.0.1"], ServerAuth);
+    // Everybody looks at the clocks at the same time.
+    let (mut servers, mut looking) = (Vec::new(), JoinSet::new());
+    for build in BUILDS {
+        let Some(server) = Server::start(build, &["-c", text(&cert), "-j", text(&key), "-n"]) else { return };
+        for scheme in SCHEMES {
+            let (uri, security) = (server.uri(scheme, "/time"), believing(&authority.ca(), Expected::Host));
+            looking.spawn(async move { look_at_the_clock(&uri, settings(security)).await });
         }
-        drop(observation);
-        // The connection is still good for other things.
-        assert_eq!(client.request(request(Code::GET, &uri)).await.expect("answered").code, Code::CONTENT);
-        client.close().await;
+        servers.push(server);
     }
+    while let Some(seen) = looking.join_next().await {
+        seen.expect("it ticks");
+    }
+}
+
+/// Sees three times of day, and then asks for something else.
+async fn look_at_the_clock(uri: &Uri, settings: Settings) {
+    let client = Client::connect(uri, settings).await.unwrap_or_else(|error| panic!("{uri}: {error}"));
+    let mut observation = client.observe(request(Code::GET, uri)).expect("begun");
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let next = timeout(PATIENCE, observation.next()).await.expect("the clock ticks").unwrap_or_else(|error| panic!("{uri}: {error}"));
+        // Two notifications may tell of the same second.
+        if let Some(Update::State(state)) = next
+            && seen.last() != Some(&state.payload)
+        {
+            seen.push(state.payload);
+        }
+    }
+    drop(observation);
+    // The connection is still good for other things.
+    assert_eq!(client.request(request(Code::GET, uri)).await.expect("answered").code, Code::CONTENT);
+    client.close().await;
 }
 
 #[tokio::test]
 async fn what_cannot_be_observed_has_one_state() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = Server::start(BUILDS[0], &[]) else { return };
     let uri = server.uri("coap", "/nothing");
     let client = connect(&uri).await;
     let mut observation = client.observe(request(Code::GET, &uri)).expect("begun");
@@ -134,7 +140,7 @@ async fn what_cannot_be_observed_has_one_state() {
 async fn a_server_is_believed_for_its_chain_with_its_name_or_its_fingerprint_and_refused_without() {
     let (authority, stranger) = (Authority::new("Root"), Authority::new("Stranger"));
     let [cert, key] = authority.sign("server", &["device.example"], ServerAuth);
-    let Some(server) = Server::start(&["-c", text(&cert), "-j", text(&key), "-n"]) else { return };
+    let Some(server) = Server::start(BUILDS[0], &["-c", text(&cert), "-j", text(&key), "-n"]) else { return };
     let own = Certificate::chain_from_pem(&fs::read(&cert).expect("read")).expect("certificate");
     let pinned = |fingerprint| Security { trust: Trust::Fingerprint(fingerprint), credentials: None };
     let named = || Expected::Name("device.example".to_owned());
@@ -171,21 +177,23 @@ async fn a_server_that_wants_certificates_lets_in_who_has_one_of_its_authority()
     let (authority, stranger) = (Authority::new("Root"), Authority::new("Stranger"));
     let [cert, key] = authority.sign("server", &["127.0.0.1"], ServerAuth);
     let ca = authority.ca();
-    let Some(server) = Server::start(&["-c", text(&cert), "-j", text(&key), "-C", text(&ca)]) else { return };
     let security = || believing(&ca, Expected::Host);
     let (ours, theirs) = (authority.sign("client", &["client"], ClientAuth), stranger.sign("client", &["client"], ClientAuth));
-    for scheme in ["coaps", "coaps+tcp"] {
-        let uri = server.uri(scheme, "/time");
-        let answered = |security| {
-            let uri = uri.clone();
-            async move {
-                // TLS 1.3 tells a client that it is refused after its handshake is done.
-                let client = Client::connect(&uri, settings(security)).await.ok()?;
-                client.request(request(Code::GET, &uri)).await.ok()
-            }
-        };
-        assert_eq!(answered(presenting(security(), &ours)).await.map(|answer| answer.code), Some(Code::CONTENT), "{scheme}");
-        assert!(answered(presenting(security(), &theirs)).await.is_none(), "{scheme}: a stranger");
-        assert!(answered(security()).await.is_none(), "{scheme}: nobody");
+    for build in BUILDS {
+        let Some(server) = Server::start(build, &["-c", text(&cert), "-j", text(&key), "-C", text(&ca)]) else { return };
+        for scheme in ["coaps", "coaps+tcp"] {
+            let uri = server.uri(scheme, "/time");
+            let answered = |security| {
+                let uri = uri.clone();
+                async move {
+                    // TLS 1.3 tells a client that it is refused after its handshake is done.
+                    let client = Client::connect(&uri, settings(security)).await.ok()?;
+                    client.request(request(Code::GET, &uri)).await.ok()
+                }
+            };
+            assert_eq!(answered(presenting(security(), &ours)).await.map(|answer| answer.code), Some(Code::CONTENT), "{build} {scheme}");
+            assert!(answered(presenting(security(), &theirs)).await.is_none(), "{build} {scheme}: a stranger");
+            assert!(answered(security()).await.is_none(), "{build} {scheme}: nobody");
+        }
     }
 }

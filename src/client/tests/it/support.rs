@@ -1,47 +1,79 @@
-//! libcoap's server, certificates made by another tool than ours, and requests.
+//! Servers of libcoap and aiocoap, certificates made by another tool than ours, and requests.
 
 use gatehouse_client::{Client, Request, Settings};
 use gatehouse_testkit::{
     process::{Process, accepts, command, poll_until},
-    require_tool,
+    require_python, require_tool,
 };
 use gatehouse_wire::coap::{Code, Uri};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use std::{
     fs,
+    io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
     time::Duration,
 };
 
 /// How long anything may take on a slow machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server of libcoap on loopback: `coap` and `coap+tcp` on its port, `coaps` and `coaps+tcp` on the next one.
+/// libcoap's server with each of its TLS libraries.
+pub(crate) const BUILDS: [&str; 2] = ["coap-server-openssl", "coap-server-gnutls"];
+
+/// What it speaks.
+pub(crate) const SCHEMES: [&str; 4] = ["coap", "coap+tcp", "coaps", "coaps+tcp"];
+
+/// A server of another maker on loopback: `coap` and `coap+tcp` on its port, `coaps` and `coaps+tcp` on the next one.
 pub(crate) struct Server {
     _process: Process,
     port: u16,
 }
 
 impl Server {
-    /// Starts it with these arguments. `None` when libcoap is not installed.
-    pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
-        let program = require_tool("coap-server-openssl")?;
+    /// Starts libcoap's with these arguments. `None` when it is not installed.
+    pub(crate) fn start(build: &str, arguments: &[&str]) -> Option<Self> {
+        let program = require_tool(build)?;
         let secure = arguments.iter().any(|argument| matches!(*argument, "-c" | "-k"));
-        for _ in 0..5 {
-            let port = free_ports();
+        let start = |port: u16| {
             let mut server = command(&program);
             server.args(["-A", "127.0.0.1", "-p", &port.to_string(), "-d", "10", "-v", "0"]).args(arguments);
-            server.stdout(Stdio::null()).stderr(Stdio::null());
-            let mut process = Process::start("coap-server", server).expect("started");
+            server
+        };
+        Some(Self::run(start, |process, port| {
             let last = SocketAddr::from(([127, 0, 0, 1], port + u16::from(secure)));
-            let ready = poll_until(PATIENCE, || (accepts(last) || !process.is_running()).then(|| process.is_running()));
-            if ready == Some(true) {
-                return Some(Self { _process: process, port });
+            poll_until(PATIENCE, || (accepts(last) || !process.is_running()).then_some(())).is_some() && process.is_running()
+        }))
+    }
+
+    /// Starts aiocoap's, which knows no `coaps`. `None` when it is not installed.
+    pub(crate) fn start_aiocoap(arguments: &[&str]) -> Option<Self> {
+        let python = require_python()?;
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/aiocoap_server.py");
+        let start = |port: u16| {
+            let mut server = command(&python);
+            server.arg(&program).arg(port.to_string()).args(arguments);
+            server
+        };
+        Some(Self::run(start, |process, _| {
+            let mut line = String::new();
+            BufReader::new(process.child().stdout.take().expect("a pipe")).read_line(&mut line).is_ok_and(|_| line == "ready\n")
+        }))
+    }
+
+    /// Starts it on a port that is free, and waits until it is ready; `false` says that it has ended.
+    fn run(start: impl Fn(u16) -> Command, ready: impl Fn(&mut Process, u16) -> bool) -> Self {
+        for _ in 0..5 {
+            let port = free_ports();
+            let mut server = start(port);
+            server.stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut process = Process::start("server", server).expect("started");
+            if ready(&mut process, port) {
+                return Self { _process: process, port };
             }
         }
-        panic!("coap-server does not get ready");
+        panic!("the server does not get ready");
     }
 
     pub(crate) fn uri(&self, scheme: &str, path: &str) -> Uri {
@@ -108,6 +140,11 @@ pub(crate) fn text(path: &Path) -> &str {
 
 pub(crate) fn request(code: Code, uri: &Uri) -> Request {
     Request::new(code).options(uri.to_options(uri.port()).build()).timeout(PATIENCE)
+}
+
+/// A body that no other is mistaken for.
+pub(crate) fn mebibyte() -> Vec<u8> {
+    (0..1u32 << 20).map(|at| (at % 251) as u8).collect()
 }
 
 pub(crate) async fn connect(uri: &Uri) -> Client {

@@ -15,7 +15,7 @@ use gatehouse_pki::{
 use gatehouse_types::{Secret, UnixTime};
 use gatehouse_wire::coap::{Code, ContentFormat};
 use rcgen::{CertificateParams, KeyPair};
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
 /// What `/greeting` says.
@@ -29,6 +29,8 @@ pub(crate) struct House {
     pub(crate) address: SocketAddr,
     /// What `/note` says. Whoever observes it holds a receiver.
     note: watch::Sender<String>,
+    /// By which chains are judged.
+    clock: Arc<SimulatedClock>,
     shutdown: Shutdown,
     running: JoinHandle<()>,
 }
@@ -44,47 +46,71 @@ impl House {
     /// `coap+tcp`.
     pub(crate) fn clear() -> Self {
         let listener = Listener::bind("clear", ([127, 0, 0, 1], 0).into(), None).expect("bound");
-        Self::stream(listener, Framing::Standard)
+        Self::stream(listener, Framing::Standard, clock())
     }
 
     /// `coaps+tcp` for whoever presents a chain below the anchors of this one of `certs/`.
     pub(crate) fn tls(chain: &str, framing: Framing) -> Self {
-        let clock = Arc::new(SimulatedClock::new(UnixTime::from(Question::CLIENT.at)));
-        let tls = Tls::for_devices("tls", own(), &[b"coap"], Arc::new(Judge::of(&kept(chain))), clock);
-        Self::stream(Listener::bind("tls", ([127, 0, 0, 1], 0).into(), Some(tls)).expect("bound"), framing)
+        let clock = clock();
+        let tls = Tls::for_devices("tls", own(), &[b"coap"], Arc::new(Judge::of(&kept(chain))), clock.clone());
+        Self::stream(Listener::bind("tls", ([127, 0, 0, 1], 0).into(), Some(tls)).expect("bound"), framing, clock)
     }
 
     /// `coap`.
     pub(crate) fn datagrams() -> Self {
         let gate = DatagramGate::new(&gatehouse_net::Config::default());
-        Self::datagram(DatagramListener::bind("udp", ([127, 0, 0, 1], 0).into(), gate, None).expect("bound"))
+        Self::datagram(DatagramListener::bind("udp", ([127, 0, 0, 1], 0).into(), gate, None).expect("bound"), clock())
     }
 
     /// `coaps` for whoever presents a chain below the anchors of this one of `certs/`.
     pub(crate) fn dtls(chain: &str) -> Self {
-        let clock = Arc::new(SimulatedClock::new(UnixTime::from(Question::CLIENT.at)));
+        let clock = clock();
         let gate = DatagramGate::new(&gatehouse_net::Config::default());
-        let dtls = Dtls::new("dtls", &gate, own(), &[b"coap"], Arc::new(Judge::of(&kept(chain))), clock, &SystemRandom);
-        Self::datagram(DatagramListener::bind("dtls", ([127, 0, 0, 1], 0).into(), gate, Some(dtls)).expect("bound"))
+        let dtls = Dtls::new("dtls", &gate, own(), &[b"coap"], Arc::new(Judge::of(&kept(chain))), clock.clone(), &SystemRandom);
+        Self::datagram(DatagramListener::bind("dtls", ([127, 0, 0, 1], 0).into(), gate, Some(dtls)).expect("bound"), clock)
     }
 
-    fn stream(listener: Listener, framing: Framing) -> Self {
+    /// The door behind this scheme.
+    pub(crate) fn behind(scheme: &str, chain: &str) -> Self {
+        match scheme {
+            "coap" => Self::datagrams(),
+            "coaps" => Self::dtls(chain),
+            "coap+tcp" => Self::clear(),
+            _ => Self::tls(chain, Framing::Standard),
+        }
+    }
+
+    fn stream(listener: Listener, framing: Framing, clock: Arc<SimulatedClock>) -> Self {
         let (note, shutdown, address) = (watch::Sender::new(String::new()), Shutdown::new(), listener.address());
         let gate = Gate::new(gatehouse_net::Config::default());
         let running = tokio::spawn(listener.run(server(&note, framing), gate, shutdown.clone()));
-        Self { address, note, shutdown, running }
+        Self { address, note, clock, shutdown, running }
     }
 
-    fn datagram(listener: DatagramListener) -> Self {
+    fn datagram(listener: DatagramListener, clock: Arc<SimulatedClock>) -> Self {
         let (note, shutdown, address) = (watch::Sender::new(String::new()), Shutdown::new(), listener.address());
         let running = tokio::spawn(listener.run(server(&note, Framing::Standard), shutdown.clone()));
-        Self { address, note, shutdown, running }
+        Self { address, note, clock, shutdown, running }
+    }
+
+    /// Lets `/note` say this from now on.
+    pub(crate) fn say(&self, note: &str) {
+        self.note.send_replace(note.to_owned());
+    }
+
+    /// Lets years pass, after which no chain of `certs/` is good any more.
+    pub(crate) fn let_chains_expire(&self) {
+        self.clock.advance(Duration::from_secs(100 * 365 * 86_400));
     }
 
     /// Waits until nobody observes `/note` any more.
     pub(crate) async fn forgotten(&self) {
         self.note.closed().await;
     }
+}
+
+fn clock() -> Arc<SimulatedClock> {
+    Arc::new(SimulatedClock::new(UnixTime::from(Question::CLIENT.at)))
 }
 
 fn server(note: &watch::Sender<String>, framing: Framing) -> Arc<Server> {

@@ -6,6 +6,7 @@
 mod aiocoap;
 mod device;
 mod house;
+mod libcoap;
 mod raw;
 
 /// As the clients take and print bytes.

@@ -124,13 +124,16 @@ async fn stock_tls_with_a_strangers_chain_or_without_one_is_told_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_dtls_brings_requests_in_and_answers_out_unchanged_with_alpn_and_without() {
     let house = House::dtls("good/p256-long");
-    let expected = told_in_a_datagram("Some(OpenSsl) none 4");
-    for alpn in [&[][..], &["-alpn", "coap"]] {
+    let [none, coap] = ["none", "coap"].map(|alpn| told_in_a_datagram(&format!("Some(OpenSsl) {alpn} 4")));
+    for (alpn, expected) in [(&[][..], &none), (&["-alpn", "coap"], &coap), (&["-alpn", "h2"], &none)] {
         let Some(client) = s_client(&house, Some("good/p256-long"), &[&["-dtls1_2"], alpn].concat()) else { return };
-        assert_eq!(answer(client, GET_IN_A_DATAGRAM, &expected), expected);
+        assert_eq!(answer(client, GET_IN_A_DATAGRAM, expected), *expected);
     }
-    let Some(client) = gnutls_cli(&house, Some("good/p256-long"), &["--udp", "--priority", "NORMAL"]) else { return };
-    assert_eq!(answer(client, GET_IN_A_DATAGRAM, &expected), expected);
+    for (alpn, expected) in [(&[][..], &none), (&["--alpn", "coap"], &coap)] {
+        let more = [&["--udp", "--priority", "NORMAL"], alpn].concat();
+        let Some(client) = gnutls_cli(&house, Some("good/p256-long"), &more) else { return };
+        assert_eq!(answer(client, GET_IN_A_DATAGRAM, expected), *expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,5 +144,41 @@ async fn stock_dtls_with_a_strangers_chain_or_without_one_is_told_nothing() {
         assert_eq!(answer(client, GET_IN_A_DATAGRAM, "nothing"), "", "{chain:?}");
         let Some(client) = gnutls_cli(&house, chain, &["--udp"]) else { return };
         assert_eq!(answer(client, GET_IN_A_DATAGRAM, "nothing"), "", "{chain:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_clients_come_in_with_a_leaf_whose_issuers_are_known() {
+    for (chain, length) in [("good/root-leaf", 2), ("good/intermediates-configured", 4)] {
+        let house = House::tls(chain, Framing::Devices);
+        let Some(clients) = clients(&house, Some(chain), None) else { return };
+        for (client, engine) in clients {
+            let (expected, named) = (told(&format!("Some({engine}) none {length}")), format!("{client:?}"));
+            assert!(answer(client, GET, &expected).ends_with(&expected), "{named}");
+        }
+        let house = House::dtls(chain);
+        let expected = told_in_a_datagram(&format!("Some(OpenSsl) none {length}"));
+        for client in [s_client(&house, Some(chain), &["-dtls1_2"]), gnutls_cli(&house, Some(chain), &["--udp"])] {
+            let Some(client) = client else { return };
+            assert_eq!(answer(client, GET_IN_A_DATAGRAM, &expected), expected, "{chain}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weak_leaf_is_refused_although_the_level_is_0_and_one_with_a_longer_key_is_not() {
+    for (chain, let_in) in [("bad/weak-rsa-leaf", false), ("bad/sha1-leaf", false), ("good/rsa2048", true)] {
+        let (house, datagrams) = (House::tls(chain, Framing::Devices), House::dtls(chain));
+        for (house, said, more) in [
+            (&house, GET, &["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"][..]),
+            (&house, GET, &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-CCM8:@SECLEVEL=0"]),
+            (&house, GET, &["-tls1_3", "-cipher", "ALL:@SECLEVEL=0"]),
+            (&datagrams, GET_IN_A_DATAGRAM, &["-dtls1_2", "-cipher", "ALL:@SECLEVEL=0"]),
+        ] {
+            let Some(client) = s_client(house, Some(chain), more) else { return };
+            let (named, end) = (format!("{client:?}"), hex(b" none "));
+            let arrived = answer(client, said, if let_in { "33" } else { "nothing" });
+            assert_eq!(arrived.contains(&end), let_in, "{named}: {arrived}");
+        }
     }
 }

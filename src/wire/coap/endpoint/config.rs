@@ -15,6 +15,11 @@ pub struct Config {
     pub tcp: TcpStyle,
     /// Whether silence of the peer is found out.
     pub keep_alive: Option<KeepAlive>,
+    /// The longest message over TCP to a peer that knows blocks, whatever that announces: a longer one holds up everything that follows
+    /// it, would fill the queue with a few of its kind, and is more than some libraries take in one piece.
+    pub longest_whole: usize,
+    /// What Max-Message-Size asks the peer for over TCP, where that is less than what is taken ([`Limits::message`]).
+    pub longest_wanted: Option<usize>,
     /// The largest block that is used over UDP, and over TCP with a peer that cannot do better.
     pub block_size: BlockSize,
     /// How long the application may take for an answer before the peer gets [`Config::unanswered`].
@@ -38,6 +43,8 @@ impl Default for Config {
             reliability: Reliability::default(),
             tcp: TcpStyle::default(),
             keep_alive: None,
+            longest_whole: 64 << 10,
+            longest_wanted: None,
             block_size: BlockSize::MAX,
             answer_timeout: Duration::from_secs(30),
             unanswered: Code::SERVICE_UNAVAILABLE,

@@ -35,18 +35,20 @@ impl Endpoint {
             }
             Link::Tcp(tcp) => {
                 let wished = wish.is_none_or(|wish| wish.is_bert() || body <= wish.bytes());
-                if wished && tcp::encoded_length(message) <= tcp.longest() {
+                let longest = if tcp.both_in_blocks() { tcp.longest().min(self.config.longest_whole) } else { tcp.longest() };
+                let longest = longest.min(self.config.limits.queue_bytes);
+                if wished && tcp::encoded_length(message) <= longest {
                     return Fit::Whole;
                 }
                 match (tcp.both_in_blocks(), wish.unwrap_or(BlockSize::BERT)) {
                     (false, _) => Fit::TooLarge,
                     (true, BlockSize::BERT) if tcp.both_in_bert() => {
-                        match tcp.longest().saturating_sub(overhead + BLOCK_OPTIONS) / BlockSize::BERT.bytes() {
-                            0 => blocks(tcp.longest(), overhead, BlockSize::MAX),
+                        match longest.saturating_sub(overhead + BLOCK_OPTIONS) / BlockSize::BERT.bytes() {
+                            0 => blocks(longest, overhead, BlockSize::MAX),
                             count => Fit::Blocks { size: BlockSize::BERT, chunk: count * BlockSize::BERT.bytes() },
                         }
                     }
-                    (true, wish) => blocks(tcp.longest(), overhead, wish.min(BlockSize::MAX).min(self.config.block_size)),
+                    (true, wish) => blocks(longest, overhead, wish.min(BlockSize::MAX).min(self.config.block_size)),
                 }
             }
         }
@@ -56,7 +58,7 @@ impl Endpoint {
     pub(super) fn fits(&self, message: &Message) -> bool {
         match &self.link {
             Link::Udp(_) => MOST_HEADER + message.token.len() + message.options.encoded().len() + message.payload.len() <= LONGEST_DATAGRAM,
-            Link::Tcp(tcp) => tcp::encoded_length(message) <= tcp.longest(),
+            Link::Tcp(tcp) => tcp::encoded_length(message) <= tcp.longest().min(self.config.limits.queue_bytes),
         }
     }
 }

@@ -14,7 +14,8 @@ impl Endpoint {
         let (csm, token) = match tcp.style() {
             TcpStyle::Device { .. } => (Csm::default(), Token::from(self.draw())),
             TcpStyle::General => {
-                let longest = u32::try_from(self.config.limits.message).unwrap_or(u32::MAX);
+                let longest = self.config.longest_wanted.unwrap_or(self.config.limits.message).min(self.config.limits.message);
+                let longest = u32::try_from(longest).unwrap_or(u32::MAX);
                 (Csm { max_message_size: Some(longest), block_wise: true }, Token::EMPTY)
             }
         };

@@ -336,6 +336,27 @@ fn rfc8323_section_6_two_peers_that_announce_it_use_bert() {
 }
 
 #[test]
+fn rfc8323_section_6_a_long_body_goes_in_blocks_to_a_peer_that_would_take_it_whole() {
+    // libcoap announces 8 MiB. One message of that size would not even fit into what may wait to be sent.
+    let limits = endpoint::Limits { message: 8 << 20, ..Default::default() };
+    let mut world = World::tcp(1, Network::GOOD, [with_limits(limits.clone()), with_limits(limits)]);
+    world.run_for(Duration::from_secs(1));
+    let (request, response) = exchange(&mut world, put(body(1 << 20)), content(body(1 << 20)));
+    assert_eq!((request.payload, response.payload), (body(1 << 20), body(1 << 20)));
+    assert!(world.sent.iter().flatten().all(|message| message.len() <= 64 << 10));
+}
+
+#[test]
+fn rfc8323_section_5_3_1_a_peer_may_be_asked_for_less_than_is_taken() {
+    let config = Config { longest_wanted: Some(10_000), ..Config::default() };
+    let mut world = World::tcp(1, Network::GOOD, [config, Config::default()]);
+    world.run_for(Duration::from_secs(1));
+    let (_, response) = exchange(&mut world, get("/a"), content(body(50_000)));
+    assert_eq!(response.payload, body(50_000));
+    assert!(world.sent[SERVER].iter().all(|message| message.len() <= 10_000));
+}
+
+#[test]
 fn rfc8323_section_6_a_peer_that_takes_1152_bytes_gets_single_blocks() {
     let limits = endpoint::Limits { message: 1152, ..Default::default() };
     let mut world = World::tcp(1, Network::GOOD, [Config::default(), with_limits(limits)]);
