@@ -24,11 +24,12 @@
 //! the network. All of them pass the same contract suite. What every value carries, and what is promised when a
 //! disk fails or lies, is told in `docs/store.md`.
 //!
-//! The store knows no types: values and records are bytes. It asks no clock: who needs the time is given it.
+//! The store knows no types: values and records are bytes; [`codec`] is how most of them are made. It asks no clock: who needs the time is given it.
 //! Publishing events, and everything that signs or encrypts, is the business of `gatehouse-events`.
 
 mod backend;
 mod batch;
+pub mod codec;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod embedded;
