@@ -10,6 +10,7 @@
 //! [`publications()`]), and it fetches that through traits which the composition root implements.
 
 mod activity;
+mod body;
 mod config;
 mod counters;
 mod lent;
@@ -19,9 +20,10 @@ mod public;
 mod routes;
 mod server;
 
+pub use body::Body;
 pub use config::Config;
 pub use counters::METRICS;
-pub use permission::{AsksFirst, Granted, Permission, ReadAuthorities, ReadHealth, ReadMetrics};
+pub use permission::{AsksFirst, Authenticate, Granted, Permission, ReadAuthorities, ReadHealth, ReadMetrics, SignIn};
 pub use problem::Problem;
 pub use public::{Fetch, Publications, Readiness, health, metrics, publications};
 pub use routes::{Route, Routes};

@@ -2,29 +2,47 @@
 //!
 //! A handler gets a [`Granted`] as its first argument and can be added to [`Routes`](crate::Routes) only so. The
 //! value is made by nothing but the check, which runs before any other argument is read: a body is not looked at
-//! before it is known who may send it.
+//! before it is known who may send it. Who is calling was found out before that, by what the composition root plugs in
+//! as [`Authenticate`]; what the check found is in the grant, so that a handler cannot act for somebody else.
 
 use crate::Problem;
 use axum::{extract::FromRequestParts, http::request::Parts};
-use gatehouse_base::Denied;
-use std::{convert::Infallible, fmt, marker::PhantomData};
+use std::{convert::Infallible, fmt, ops::Deref, pin::Pin};
 
 /// A named thing that a caller may or may not do.
 pub trait Permission: Send + Sync + 'static {
     /// The name in lists, logs and documents, like `read-health`.
     const NAME: &'static str;
 
+    /// What the check finds out: for whom the handler may act.
+    type Proof: Send + 'static;
+
     /// Looks at who is calling.
     ///
     /// # Errors
     /// The caller has not shown who it is, or may not do this.
-    fn check(request: &Parts) -> Result<(), Denied>;
+    fn check(request: &Parts) -> Result<Self::Proof, Problem>;
 }
 
 /// Proof that the permission was checked for the request at hand.
-pub struct Granted<P>(PhantomData<fn() -> P>);
+pub struct Granted<P: Permission>(P::Proof);
 
-impl<P> fmt::Debug for Granted<P> {
+impl<P: Permission> Granted<P> {
+    /// What the check found out.
+    pub fn into_proof(self) -> P::Proof {
+        self.0
+    }
+}
+
+impl<P: Permission> Deref for Granted<P> {
+    type Target = P::Proof;
+
+    fn deref(&self) -> &P::Proof {
+        &self.0
+    }
+}
+
+impl<P: Permission> fmt::Debug for Granted<P> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Granted")
     }
@@ -34,9 +52,18 @@ impl<P: Permission, S: Sync> FromRequestParts<S> for Granted<P> {
     type Rejection = Problem;
 
     async fn from_request_parts(request: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        P::check(request)?;
-        Ok(Self(PhantomData))
+        P::check(request).map(Self)
     }
+}
+
+/// Finds out who is calling, before any permission is checked.
+pub trait Authenticate: Send + Sync + 'static {
+    /// Leaves what it found in the request's extensions, for the permissions that look for it there. A request that
+    /// shows no credentials is no error: public routes are for everybody.
+    ///
+    /// # Errors
+    /// The credentials that it shows are not good.
+    fn authenticate<'a>(&'a self, request: &'a mut Parts) -> Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>>;
 }
 
 /// The arguments of a handler whose first is [`Granted`]. Implemented for nothing else.
@@ -48,8 +75,8 @@ mod sealed {
 
 macro_rules! asks_first {
     ($($rest:ident),*) => {
-        impl<M, P, $($rest),*> sealed::Sealed for (M, Granted<P>, $($rest),*) {}
-        impl<M, P, $($rest),*> AsksFirst<P> for (M, Granted<P>, $($rest),*) {}
+        impl<M, P: Permission, $($rest),*> sealed::Sealed for (M, Granted<P>, $($rest),*) {}
+        impl<M, P: Permission, $($rest),*> AsksFirst<P> for (M, Granted<P>, $($rest),*) {}
     };
 }
 
@@ -67,8 +94,9 @@ macro_rules! public {
 
         impl Permission for $name {
             const NAME: &'static str = $text;
+            type Proof = ();
 
-            fn check(_request: &Parts) -> Result<(), Denied> {
+            fn check(_request: &Parts) -> Result<(), Problem> {
                 Ok(())
             }
         }
@@ -82,4 +110,6 @@ public! {
     ReadMetrics = "read-metrics";
     /// Everybody may fetch the certificates of our authorities and their revocation lists: they are made for that.
     ReadAuthorities = "read-authorities";
+    /// Everybody may try to sign in; what the attempt costs is throttled.
+    SignIn = "sign-in";
 }

@@ -81,6 +81,39 @@ impl Routes {
         self.add::<P, H, T>(Method::POST, MethodFilter::POST, path, handler)
     }
 
+    /// Answers PUT on this path.
+    #[must_use]
+    pub fn put<P, H, T>(self, path: &'static str, handler: H) -> Self
+    where
+        P: Permission,
+        H: Handler<T, ()>,
+        T: AsksFirst<P> + 'static,
+    {
+        self.add::<P, H, T>(Method::PUT, MethodFilter::PUT, path, handler)
+    }
+
+    /// Answers PATCH on this path.
+    #[must_use]
+    pub fn patch<P, H, T>(self, path: &'static str, handler: H) -> Self
+    where
+        P: Permission,
+        H: Handler<T, ()>,
+        T: AsksFirst<P> + 'static,
+    {
+        self.add::<P, H, T>(Method::PATCH, MethodFilter::PATCH, path, handler)
+    }
+
+    /// Answers DELETE on this path.
+    #[must_use]
+    pub fn delete<P, H, T>(self, path: &'static str, handler: H) -> Self
+    where
+        P: Permission,
+        H: Handler<T, ()>,
+        T: AsksFirst<P> + 'static,
+    {
+        self.add::<P, H, T>(Method::DELETE, MethodFilter::DELETE, path, handler)
+    }
+
     /// These routes and the others.
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {
@@ -131,12 +164,13 @@ mod tests {
 
     impl Permission for Vault {
         const NAME: &'static str = "open-vault";
+        type Proof = ();
 
-        fn check(request: &Parts) -> Result<(), Denied> {
+        fn check(request: &Parts) -> Result<(), Problem> {
             match request.headers.get("x-caller").map(|caller| caller.as_bytes()) {
                 Some(b"owner") => Ok(()),
-                Some(_) => Err(Denied::Forbidden),
-                None => Err(Denied::Unauthenticated),
+                Some(_) => Err(Denied::Forbidden.into()),
+                None => Err(Denied::Unauthenticated.into()),
             }
         }
     }

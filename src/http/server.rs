@@ -1,7 +1,7 @@
 //! HTTP/1.1 and HTTP/2 on one connection, from its first byte to a drained end.
 
 use crate::{
-    Config, Problem, Routes,
+    Authenticate, Config, Problem, Routes,
     activity::{Activity, WatchedBody},
     counters,
     lent::Lent,
@@ -12,6 +12,7 @@ use axum::{
     Router,
     body::Body,
     http::{HeaderValue, Method, Request, Response, StatusCode, Version, header},
+    response::IntoResponse,
 };
 use gatehouse_net::{Connection, Peer, Service, Shutdown};
 use gatehouse_types::Random;
@@ -72,12 +73,19 @@ pub struct Server {
     router: Router,
     config: Config,
     random: Arc<dyn Random>,
+    authenticate: Option<Arc<dyn Authenticate>>,
 }
 
 impl Server {
-    /// A server of these routes.
+    /// A server of these routes, all of whose callers are strangers.
     pub fn new(routes: Routes, config: Config, random: Arc<dyn Random>) -> Self {
-        Self { router: routes.into_router(), config, random }
+        Self { router: routes.into_router(), config, random, authenticate: None }
+    }
+
+    /// The same server, which finds out who is calling.
+    #[must_use]
+    pub fn authenticating(self, by: Arc<dyn Authenticate>) -> Self {
+        Self { authenticate: Some(by), ..self }
     }
 
     fn protocol(&self, peer: &Peer) -> auto::Builder<Streams> {
@@ -133,7 +141,17 @@ impl Server {
         let mut request = request.map(|body| Body::new(Limited::new(body, limit)));
         request.extensions_mut().insert(connection.peer.clone());
         request.extensions_mut().insert(id.clone());
-        match timeout(self.config.request_timeout, self.router.clone().oneshot(request)).await {
+        let answer = async {
+            if let Some(authenticate) = &self.authenticate {
+                let (mut parts, body) = request.into_parts();
+                if let Err(problem) = authenticate.authenticate(&mut parts).await {
+                    return Ok(problem.into_response());
+                }
+                request = Request::from_parts(parts, body);
+            }
+            self.router.clone().oneshot(request).await
+        };
+        match timeout(self.config.request_timeout, answer).await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             Err(_) => status_only(StatusCode::GATEWAY_TIMEOUT),
