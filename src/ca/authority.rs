@@ -117,6 +117,11 @@ impl Authority {
         Ok(authority)
     }
 
+    /// The log that the authority writes to.
+    pub fn events(&self) -> &Events {
+        &self.0.events
+    }
+
     /// The keyring that the authority signs with.
     pub fn keyring(&self) -> &Keyring {
         &self.0.keyring

@@ -1,6 +1,8 @@
 //! The section `[http]`: how much a request may hold and how long it may take.
 
+use crate::ProxyHeader;
 use gatehouse_base::config::{Configure, Section, Size};
+use gatehouse_net::Network;
 use std::time::Duration;
 
 /// Limits of every HTTP listener.
@@ -23,6 +25,10 @@ pub struct Config {
     /// How long an idle HTTP/1.1 connection is kept after draining begins. A request that is on its way then is still
     /// answered, with `connection: close`, and does not meet a closed door. Default 2 s.
     pub drain_idle: Duration,
+    /// Networks of the balancers that speak HTTP in front of us. Only from them `proxy_header` is believed. Default none.
+    pub proxies: Vec<Network>,
+    /// The header in which they tell whose request it is: `x-forwarded-for` or `forwarded`. Default `x-forwarded-for`.
+    pub proxy_header: ProxyHeader,
 }
 
 impl Configure for Config {
@@ -38,6 +44,8 @@ impl Configure for Config {
             idle_timeout: from.within("idle_timeout", defaults.idle_timeout, seconds(1, 3600)),
             streams: from.within("streams", defaults.streams, 1..=10_000),
             drain_idle: from.within("drain_idle", defaults.drain_idle, seconds(0, 60)),
+            proxies: from.or("proxies", defaults.proxies),
+            proxy_header: from.or("proxy_header", defaults.proxy_header),
         })
     }
 }
@@ -52,6 +60,8 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(60),
             streams: 128,
             drain_idle: Duration::from_secs(2),
+            proxies: Vec::new(),
+            proxy_header: ProxyHeader::XForwardedFor,
         }
     }
 }

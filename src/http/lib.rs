@@ -11,6 +11,7 @@
 
 mod activity;
 mod body;
+mod client_address;
 mod config;
 mod counters;
 mod lent;
@@ -21,6 +22,7 @@ mod routes;
 mod server;
 
 pub use body::Body;
+pub use client_address::{ClientAddress, ProxyHeader};
 pub use config::Config;
 pub use counters::METRICS;
 pub use permission::{AsksFirst, Authenticate, Granted, Permission, ReadAuthorities, ReadHealth, ReadMetrics, SignIn};

@@ -126,6 +126,11 @@ impl Routes {
         &self.table
     }
 
+    /// The routes as a service, for whoever serves them without a connection: tests, and doors inside doors.
+    pub fn into_service(self) -> Router {
+        self.into_router()
+    }
+
     pub(crate) fn into_router(self) -> Router {
         self.router
     }

@@ -1,7 +1,7 @@
 //! HTTP/1.1 and HTTP/2 on one connection, from its first byte to a drained end.
 
 use crate::{
-    Authenticate, Config, Problem, Routes,
+    Authenticate, ClientAddress, Config, Problem, Routes,
     activity::{Activity, WatchedBody},
     counters,
     lent::Lent,
@@ -139,6 +139,8 @@ impl Server {
             return status_only(StatusCode::PAYLOAD_TOO_LARGE);
         }
         let mut request = request.map(|body| Body::new(Limited::new(body, limit)));
+        let client = ClientAddress::of(connection.peer.address(), request.headers(), &self.config.proxies, self.config.proxy_header);
+        request.extensions_mut().insert(client);
         request.extensions_mut().insert(connection.peer.clone());
         request.extensions_mut().insert(id.clone());
         let answer = async {

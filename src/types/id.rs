@@ -86,6 +86,10 @@ id! {
     /// A device as it names itself (the OCF `di`). Unique within an organisation only.
     DeviceId
 }
+id! {
+    /// Somebody with an account.
+    PersonId
+}
 
 /// Parses the one text form that devices and certificates use. Other spellings of the same UUID (upper case,
 /// braces, no hyphens) are refused, so that two texts never name one thing.

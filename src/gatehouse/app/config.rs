@@ -37,6 +37,8 @@ pub struct Config {
     pub key_encryption: KeyEncryption,
     /// `[authority]`: how certificates live, and how far the clock is trusted.
     pub authority: AuthorityConfig,
+    /// `[accounts]`: how long sessions last, and how dear passwords are.
+    pub accounts: gatehouse_accounts::Config,
     /// `[tokens]`: where keys that live in PKCS#11 tokens are.
     pub tokens: Option<TokenConfig>,
     /// `[retention]`: how long events and the records of ended certificates are kept.
@@ -91,6 +93,7 @@ impl Configure for Config {
         let control_socket = from.path("control_socket").unwrap_or_else(|| data_dir.join("control.sock"));
         let key_encryption = from.section("key_encryption");
         let authority = from.section("authority");
+        let accounts = from.section("accounts");
         let tokens = if from.mentions("tokens") { Some(from.section("tokens")) } else { None };
         let retention = from.section("retention");
         let store = from.section::<StoreSection>("store");
@@ -112,6 +115,7 @@ impl Configure for Config {
             control_socket,
             key_encryption: key_encryption?,
             authority,
+            accounts: accounts?,
             tokens: match tokens {
                 Some(tokens) => Some(tokens?),
                 None => None,

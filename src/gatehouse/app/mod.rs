@@ -14,6 +14,7 @@ pub mod custody;
 mod listen;
 mod metrics;
 mod notify;
+pub mod people;
 mod requests;
 mod retention;
 mod signals;
@@ -31,6 +32,7 @@ pub use signals::{Signal, Signals};
 pub use tasks::TaskFailed;
 
 use control::{ControlError, ControlSocket};
+use gatehouse_accounts::Accounts;
 use gatehouse_base::{Clock, Fault, Kind, SystemClock, SystemRandom, telemetry::Telemetry};
 use gatehouse_ca::Authority;
 use gatehouse_http::{Readiness, Routes, Server, health, publications};
@@ -170,6 +172,7 @@ impl App {
         let certificate = |bound: &Bound| Some((bound.listener.name().to_owned(), bound.listener.certificate_source()?));
         let certificates = listeners.iter().filter_map(certificate).collect();
         let traces = gatehouse_coap::Traces::new();
+        let accounts = people::open(&config, &authority);
         let coap = coap::Door::new(&config, &authority, Arc::clone(&traces));
         let health = coap.health(Arc::clone(&readiness) as Arc<dyn Readiness>, shutdown.clone());
         helpers.start("health", health);
@@ -185,9 +188,12 @@ impl App {
             let name = format!("listener {}", listener.name());
             let (gate, shutdown) = (Arc::clone(&gate), shutdown.clone());
             match listener {
-                Socket::Streams(listener) => match routes(role, &readiness, &authority, telemetry) {
+                Socket::Streams(listener) => match routes(role, &readiness, &authority, &accounts, telemetry) {
                     Some(routes) => {
-                        let server = Server::new(routes, config.http.clone(), Arc::new(SystemRandom));
+                        let mut server = Server::new(routes, config.http.clone(), Arc::new(SystemRandom));
+                        if role == Role::Https {
+                            server = server.authenticating(Arc::new(gatehouse_accounts::Gate::new(accounts.clone())));
+                        }
                         doors.start(name, listener.run(Arc::new(server), gate, shutdown));
                     }
                     None => doors.start(name, listener.run(coap.server(framing), gate, shutdown)),
@@ -222,6 +228,10 @@ impl App {
                 renewed.iter().for_each(|issued| issued.wake());
                 answer
             }
+        });
+        let handlers = handlers.on(move |order: people::Order| {
+            let accounts = accounts.clone();
+            async move { people::perform(&accounts, order).await }
         });
         let backups = Arc::new(backup::Backups::new(store.clone(), config.key_encryption.source.clone()));
         let reports = Arc::clone(&backups);
@@ -399,13 +409,18 @@ impl Readiness for Ready {
 }
 
 /// What a role serves over HTTP, if it does.
-fn routes(role: Role, readiness: &Arc<Ready>, authority: &Authority, telemetry: &Telemetry) -> Option<Routes> {
+fn routes(role: Role, readiness: &Arc<Ready>, authority: &Authority, accounts: &Accounts, telemetry: &Telemetry) -> Option<Routes> {
     let health = health(Arc::clone(readiness) as Arc<dyn Readiness>);
     match role {
-        Role::Https | Role::Http => Some(health.and(publications(Arc::new(custody::Published(authority.clone()))))),
+        Role::Https => Some(health.and(published(authority)).and(gatehouse_accounts::routes(accounts))),
+        Role::Http => Some(health.and(published(authority))),
         Role::Metrics => Some(health.and(gatehouse_http::metrics(telemetry.metrics().clone()))),
         Role::Coap | Role::CoapTcp | Role::Coaps | Role::CoapsTcp => None,
     }
+}
+
+fn published(authority: &Authority) -> Routes {
+    publications(Arc::new(custody::Published(authority.clone())))
 }
 
 async fn heartbeat(notifier: Notifier, interval: Duration, shutdown: Shutdown) {
@@ -426,7 +441,7 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, BuildError> {
 }
 
 /// What all parts keep in the store.
-const SCHEMAS: &[gatehouse_store::Schema] = &[gatehouse_events::SCHEMA, gatehouse_ca::SCHEMA];
+const SCHEMAS: &[gatehouse_store::Schema] = &[gatehouse_events::SCHEMA, gatehouse_ca::SCHEMA, gatehouse_accounts::SCHEMA];
 
 /// Makes the folder when it is missing, and refuses one that others may enter.
 pub(crate) fn prepare_data_dir(path: &Path) -> Result<(), BuildError> {

@@ -6,6 +6,7 @@
 //! value; everything else goes to standard error. To add a command, write its file and name it in `Command`; a
 //! test demands examples in its help and parses each of them.
 
+mod admin;
 mod backup;
 mod ca;
 mod check;
@@ -19,6 +20,7 @@ mod init;
 mod log_level;
 mod man;
 mod output;
+mod prompt;
 mod reload;
 mod serve;
 mod status;
@@ -55,6 +57,7 @@ enum Command {
     Init(init::Init),
     Serve(serve::Serve),
     Check(check::Check),
+    Admin(admin::Admin),
     Ca(ca::Ca),
     Coap(coap::Coap),
     Backup(backup::Backup),
@@ -77,6 +80,7 @@ impl Command {
             Self::Init(command) => command.run(context),
             Self::Serve(command) => command.run(context),
             Self::Check(command) => command.run(context),
+            Self::Admin(command) => command.run(context),
             Self::Ca(command) => command.run(context),
             Self::Coap(command) => command.run(context),
             Self::Backup(command) => command.run(context),

@@ -12,17 +12,13 @@ mod reseal;
 mod station;
 mod verify;
 
-use super::{Context, Exit, Failure};
+use super::{Context, Exit, Failure, prompt};
 use clap::{Args, Subcommand};
 use gatehouse_base::{SystemClock, SystemRandom};
 use gatehouse_ca::unlock::{KeySource, Unlock, UnlockError};
 use gatehouse_factory::{Books, Factory as Line, Surroundings};
 use gatehouse_types::Secret;
-use std::{
-    io::{self, BufRead, IsTerminal, Write},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 /// The manufacturer's line: keys, certificates, bundles, manifests
 ///
@@ -126,33 +122,15 @@ impl Opener {
     }
 }
 
-fn unopened(error: &UnlockError) -> Failure {
-    Failure::new(Exit::Denied, error.to_string()).advise("--key-file or --passphrase-file name what opens the factory's keys")
-}
-
-/// Asks without showing what is typed.
 fn ask_passphrase(question: &str) -> Result<Secret, Failure> {
-    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-    let unasked = || {
+    prompt::ask_hidden(question).ok_or_else(|| {
         Failure::new(Exit::Usage, "nothing says what opens the factory's keys, and there is no terminal to ask at")
             .advise("give --key-file FILE or --passphrase-file FILE")
-    };
-    let input = io::stdin();
-    if !input.is_terminal() || !io::stderr().is_terminal() {
-        return Err(unasked());
-    }
-    let shown = tcgetattr(&input).map_err(|_| unasked())?;
-    let mut hidden = shown.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    let _ = write!(io::stderr(), "{question}: ");
-    tcsetattr(&input, OptionalActions::Flush, &hidden).map_err(|_| unasked())?;
-    let mut line = String::with_capacity(1024);
-    let read = input.lock().read_line(&mut line);
-    let restored = tcsetattr(&input, OptionalActions::Flush, &shown);
-    let _ = writeln!(io::stderr());
-    read.map_err(|_| unasked()).and(restored.map_err(|_| unasked()))?;
-    let typed = Secret::from(line);
-    Ok(Secret::new(typed.expose().trim_ascii_end().to_vec()))
+    })
+}
+
+fn unopened(error: &UnlockError) -> Failure {
+    Failure::new(Exit::Denied, error.to_string()).advise("--key-file or --passphrase-file name what opens the factory's keys")
 }
 
 fn around() -> Surroundings {

@@ -1,0 +1,283 @@
+//! Who is calling, and the permissions that this core names.
+
+use crate::{Accounts, Member, Right, StateError, TokenId, Visitor, api_token::TokenRefused, session::SessionId};
+use axum::http::{HeaderMap, Method, header, request::Parts};
+use gatehouse_base::{Denied, Fault, Kind};
+use gatehouse_http::{Authenticate, ClientAddress, Permission, Problem};
+use gatehouse_types::{OrganisationId, PersonId, Secret};
+use std::pin::Pin;
+
+/// The cookie that carries a session. Browsers take a name that begins so only from an encrypted connection, for this host
+/// and for every path.
+pub(crate) const COOKIE: &str = "__Host-gatehouse-session";
+
+/// The header by which somebody who belongs to several organisations names one.
+pub(crate) const ORGANISATION: &str = "gatehouse-organisation";
+
+/// Somebody who has shown who they are. Made in [`Gate`] only.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    person: PersonId,
+    by: Credential,
+    member: Result<Member, NotInOrganisation>,
+}
+
+#[derive(Clone, Debug)]
+enum Credential {
+    Session(SessionId),
+    Token { id: TokenId, rights: Vec<Right> },
+}
+
+/// Somebody who acts for themselves in a session, not through a token.
+#[derive(Clone, Copy, Debug)]
+pub struct SelfInSession {
+    pub(crate) person: PersonId,
+    pub(crate) session: SessionId,
+    pub(crate) member: Result<Member, NotInOrganisation>,
+}
+
+/// Why nothing can be done in an organisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotInOrganisation {
+    /// There are several, and none was named.
+    #[error("you belong to several organisations: name one in the header `{ORGANISATION}`")]
+    NoneNamed,
+    /// What was named is no id.
+    #[error("the header `{ORGANISATION}` holds an organisation's id")]
+    NoId,
+    /// There is none, or it is somebody else's: it is not told which.
+    #[error("you belong to no such organisation")]
+    NotYours,
+}
+
+impl Fault for NotInOrganisation {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NoneNamed | Self::NoId => Kind::Invalid,
+            Self::NotYours => Kind::Forbidden,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoneNamed => "organisation-not-named",
+            Self::NoId => "organisation-id",
+            Self::NotYours => "organisation-not-yours",
+        }
+    }
+
+    fn field(&self) -> Option<&str> {
+        Some(ORGANISATION)
+    }
+}
+
+/// Credentials that are not good.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+enum BadCredentials {
+    #[error("the session has ended; sign in again")]
+    Session,
+    #[error("this is no credential that is known here")]
+    Unknown,
+    #[error("a request that changes something comes from a page of this site, or shows a token")]
+    ForeignOrigin,
+}
+
+impl Fault for BadCredentials {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Session | Self::Unknown => Kind::Unauthenticated,
+            Self::ForeignOrigin => Kind::Forbidden,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Session => "session-over",
+            Self::Unknown => "unknown-credential",
+            Self::ForeignOrigin => "foreign-origin",
+        }
+    }
+}
+
+/// Turns a request's credentials into a [`Caller`].
+#[derive(Clone, Debug)]
+pub struct Gate(Accounts);
+
+impl Gate {
+    /// The gate before these accounts.
+    pub fn new(accounts: Accounts) -> Self {
+        Self(accounts)
+    }
+
+    async fn caller(&self, request: &Parts, from: &Visitor) -> Result<Option<Caller>, Problem> {
+        let named = organisation_named(&request.headers);
+        // A token that is not good does not fall back to a cookie: who shows one means it.
+        if let Some(text) = bearer(&request.headers)? {
+            let (id, grant) = self.0.token(&text, from).await.map_err(|refused: TokenRefused| Problem::new(&refused))?;
+            let member = match named {
+                Some(Ok(named)) if named != grant.organisation => Err(NotInOrganisation::NotYours),
+                Some(Err(error)) => Err(error),
+                _ => self.member(grant.person, Some(grant.organisation)).await?,
+            };
+            return Ok(Some(Caller { person: grant.person, by: Credential::Token { id, rights: grant.rights }, member }));
+        }
+        let Some(secret) = cookie(&request.headers) else { return Ok(None) };
+        if !is_safe(&request.method) && !comes_from_here(&request.headers) {
+            return Err(BadCredentials::ForeignOrigin.into());
+        }
+        let (session, person) = self.0.session(&secret).await?.ok_or(BadCredentials::Session)?;
+        let member = match named {
+            Some(Err(error)) => Err(error),
+            Some(Ok(named)) => self.member(person, Some(named)).await?,
+            None => self.member(person, None).await?,
+        };
+        Ok(Some(Caller { person, by: Credential::Session(session), member }))
+    }
+
+    async fn member(&self, person: PersonId, named: Option<OrganisationId>) -> Result<Result<Member, NotInOrganisation>, StateError> {
+        let roles = self.0.roles_of(person).await?;
+        let found = match named {
+            Some(named) => roles.into_iter().find(|(organisation, _)| *organisation == named).ok_or(NotInOrganisation::NotYours),
+            None => match roles.as_slice() {
+                [only] => Ok(*only),
+                [] => Err(NotInOrganisation::NotYours),
+                _ => Err(NotInOrganisation::NoneNamed),
+            },
+        };
+        Ok(found.map(|(organisation, role)| Member { person, organisation, role }))
+    }
+}
+
+impl Authenticate for Gate {
+    fn authenticate<'a>(&'a self, request: &'a mut Parts) -> Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>> {
+        Box::pin(async move {
+            let Some(ClientAddress(address)) = request.extensions.get::<ClientAddress>().copied() else { return Ok(()) };
+            let agent = request.headers.get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+            let from = Visitor::new(address, agent.as_deref().unwrap_or_default());
+            let caller = self.caller(request, &from).await?;
+            request.extensions.insert(from);
+            if let Some(caller) = caller {
+                request.extensions.insert(caller);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// RFC 6750 §2.1. Another scheme is an error and not nothing: who shows credentials means them.
+fn bearer(headers: &HeaderMap) -> Result<Option<Secret>, BadCredentials> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| BadCredentials::Unknown)?;
+    let (scheme, token) = text.split_once(' ').ok_or(BadCredentials::Unknown)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(BadCredentials::Unknown);
+    }
+    Ok(Some(Secret::from(token.trim().to_owned())))
+}
+
+fn cookie(headers: &HeaderMap) -> Option<Secret> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| Secret::from(value.to_owned()))
+}
+
+fn organisation_named(headers: &HeaderMap) -> Option<Result<OrganisationId, NotInOrganisation>> {
+    let value = headers.get(ORGANISATION)?;
+    Some(value.to_str().ok().and_then(|text| text.parse().ok()).ok_or(NotInOrganisation::NoId))
+}
+
+/// RFC 9110 §9.2.1.
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Whether a browser says that one of our own pages made the request. Every browser in use sends at least one of the two
+/// headers with a request that changes something, and no page can set them.
+fn comes_from_here(headers: &HeaderMap) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text(header::ORIGIN), text(header::HOST)) {
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, authority)| authority == host),
+        _ => false,
+    }
+}
+
+fn caller(request: &Parts) -> Result<&Caller, Denied> {
+    request.extensions.get().ok_or(Denied::Unauthenticated)
+}
+
+impl Caller {
+    /// The member as whom the caller may use this right.
+    fn with(&self, right: Right) -> Result<Member, Problem> {
+        let member = self.member?;
+        let limited = match &self.by {
+            Credential::Session(_) => true,
+            Credential::Token { rights, .. } => rights.contains(&right),
+        };
+        if limited && member.role.has(right) { Ok(member) } else { Err(Denied::Forbidden.into()) }
+    }
+
+    /// The token that was shown, if one was.
+    pub fn token(&self) -> Option<&TokenId> {
+        match &self.by {
+            Credential::Token { id, .. } => Some(id),
+            Credential::Session(_) => None,
+        }
+    }
+}
+
+/// Everybody may see what concerns themselves.
+#[derive(Debug)]
+pub enum ActForSelf {}
+
+impl Permission for ActForSelf {
+    const NAME: &'static str = "act-for-self";
+    type Proof = PersonId;
+
+    fn check(request: &Parts) -> Result<PersonId, Problem> {
+        Ok(caller(request)?.person)
+    }
+}
+
+/// What concerns one's own credentials is for people in a session: a token that leaked must not make another one.
+#[derive(Debug)]
+pub enum ActInSession {}
+
+impl Permission for ActInSession {
+    const NAME: &'static str = "act-in-session";
+    type Proof = SelfInSession;
+
+    fn check(request: &Parts) -> Result<SelfInSession, Problem> {
+        let Caller { person, by, member } = caller(request)?;
+        match by {
+            Credential::Session(session) => Ok(SelfInSession { person: *person, session: *session, member: *member }),
+            Credential::Token { .. } => Err(Denied::Forbidden.into()),
+        }
+    }
+}
+
+macro_rules! rights {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $right:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub enum $name {}
+
+        impl Permission for $name {
+            const NAME: &'static str = $text;
+            type Proof = Member;
+
+            fn check(request: &Parts) -> Result<Member, Problem> {
+                caller(request)?.with($right)
+            }
+        }
+    )*};
+}
+
+rights! {
+    /// Who may see the members of an organisation.
+    ReadMembers = "read-members", Right::ReadMembers;
+    /// Who may change what members are.
+    ManageMembers = "manage-members", Right::ManageMembers;
+}

@@ -1,0 +1,50 @@
+//! The section `[accounts]`: how long things last and how dear passwords are.
+
+use crate::password;
+use gatehouse_base::config::{Configure, Section};
+use std::time::Duration;
+
+/// What an operator can set about accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How long a session goes on at most. Default 7 days.
+    pub session_lifetime: Duration,
+    /// How long a session goes on without being used. Default 12 h.
+    pub session_idle: Duration,
+    /// What authenticator applications call this installation. Default `Gatehouse`.
+    pub issuer_name: String,
+    /// Failed sign-ins that are remembered at most, for slowing guesses down. Default 100,000.
+    pub throttle_entries: usize,
+    /// `[accounts.password]`: how dear it is to try one.
+    pub password: password::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        const HOUR: Duration = Duration::from_secs(3600);
+        Self {
+            session_lifetime: HOUR * 24 * 7,
+            session_idle: HOUR * 12,
+            issuer_name: "Gatehouse".to_owned(),
+            throttle_entries: 100_000,
+            password: password::Config::default(),
+        }
+    }
+}
+
+impl Configure for Config {
+    fn read(from: &mut Section<'_>) -> Option<Self> {
+        let defaults = Self::default();
+        let minutes = |low: u64, high: u64| Duration::from_secs(low * 60)..=Duration::from_secs(high * 60);
+        let session_lifetime = from.within("session_lifetime", defaults.session_lifetime, minutes(5, 60 * 24 * 365));
+        let session_idle = from.within("session_idle", defaults.session_idle, minutes(1, 60 * 24 * 90));
+        let issuer_name = from.or("issuer_name", defaults.issuer_name);
+        let throttle_entries = from.within("throttle_entries", defaults.throttle_entries, 1000..=10_000_000);
+        let password = from.section("password");
+        if issuer_name.is_empty() || issuer_name.len() > 64 || issuer_name.contains(':') {
+            from.refuse("issuer_name", "1 to 64 bytes without a colon");
+            return None;
+        }
+        Some(Self { session_lifetime, session_idle, issuer_name, throttle_entries, password: password? })
+    }
+}

@@ -1,0 +1,372 @@
+//! The paths of `/v1` that concern accounts.
+//!
+//! Secrets that are shown once are written into an answer here and nowhere else.
+
+use crate::{
+    Accounts, ActForSelf, ActInSession, HistoryEntry, ManageMembers, Member, MemberInfo, NewPassword, NewSession, NewToken,
+    OrganisationInfo, PersonInfo, Proof, ReadMembers, Right, Role, SessionInfo, SignInError, SignedIn, Sources, TokenChange, TokenInfo,
+    Visitor, caller::COOKIE, secret,
+};
+use axum::{
+    Extension, Json,
+    extract::{Path, Query},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+};
+use gatehouse_base::{Fault, Kind};
+use gatehouse_http::{Body, Granted, Problem, Routes, SignIn};
+use gatehouse_types::{PersonId, Secret, UnixTime};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How much of the history is told when nobody says how much.
+const HISTORY_PAGE: usize = 50;
+
+type From = Extension<Visitor>;
+type Answer<T> = Result<T, Problem>;
+
+/// The routes of accounts, under `/v1`.
+pub fn routes(accounts: &Accounts) -> Routes {
+    sign_in(accounts).and(own_account(accounts)).and(second_factor(accounts)).and(tokens(accounts)).and(members(accounts))
+}
+
+/// A handler with the accounts as its first argument, behind the permission that it asks for.
+macro_rules! with {
+    ($accounts:ident, |$($name:ident: $kind:ty),*| $work:expr) => {{
+        let $accounts = $accounts.clone();
+        move |$($name: $kind),*| {
+            let $accounts = $accounts.clone();
+            async move { $work }
+        }
+    }};
+}
+
+/// A secret in a request.
+#[derive(Deserialize)]
+#[serde(from = "String")]
+struct Given(Secret);
+
+impl std::convert::From<String> for Given {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignInBody {
+    email: String,
+    password: Given,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChallengeBody {
+    challenge: Given,
+    code: Option<String>,
+    recovery_code: Option<Given>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProofBody {
+    code: Option<String>,
+    recovery_code: Option<Given>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CodeBody {
+    code: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PasswordBody {
+    present: Given,
+    new: Given,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenBody {
+    name: String,
+    scopes: Vec<Right>,
+    sources: Sources,
+    /// Nothing must be said, too: a token for ever is a choice.
+    expires: Option<UnixTime>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenChangeBody {
+    name: Option<String>,
+    scopes: Option<Vec<Right>>,
+    sources: Option<Sources>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NameBody {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoleBody {
+    role: Role,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryQuery {
+    before: Option<u64>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum SignInAnswer {
+    /// The session is in the cookie; this tells when it ends.
+    SignedIn {
+        ends: UnixTime,
+    },
+    SecondFactor {
+        challenge: String,
+        ends: UnixTime,
+    },
+}
+
+fn sign_in(accounts: &Accounts) -> Routes {
+    Routes::new()
+        .post(
+            "/v1/sign-in",
+            with!(accounts, |_granted: Granted<SignIn>, from: From, body: Body<SignInBody>| {
+                match accounts.sign_in(&body.0.email, &body.0.password.0, &from).await? {
+                    SignedIn::Session(session) => signed_in(&accounts, &session),
+                    SignedIn::SecondFactor(challenge) => {
+                        let answer = SignInAnswer::SecondFactor { challenge: secret::text(&challenge.secret), ends: challenge.ends };
+                        Ok((HeaderMap::new(), Json(answer)))
+                    }
+                }
+            }),
+        )
+        .post(
+            "/v1/sign-in/second-factor",
+            with!(accounts, |_granted: Granted<SignIn>, from: From, body: Body<ChallengeBody>| {
+                let ChallengeBody { challenge, code, recovery_code } = body.0;
+                let proof = proof(code, recovery_code)?;
+                let session = accounts.answer_challenge(&challenge.0, &proof, &from).await?;
+                signed_in(&accounts, &session)
+            }),
+        )
+        .post(
+            "/v1/sign-out",
+            with!(accounts, |granted: Granted<ActInSession>, from: From| {
+                accounts.end_session(granted.person, &granted.session.to_string(), &from).await?;
+                let cookie = HeaderValue::from_static("__Host-gatehouse-session=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
+                Answer::Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]))
+            }),
+        )
+}
+
+fn own_account(accounts: &Accounts) -> Routes {
+    #[derive(Serialize)]
+    struct Me {
+        #[serde(flatten)]
+        person: PersonInfo,
+        organisations: Vec<OrganisationInfo>,
+    }
+    Routes::new()
+        .get(
+            "/v1/me",
+            with!(accounts, |granted: Granted<ActForSelf>| {
+                let person = accounts.person(*granted).await?.ok_or(Gone)?;
+                Answer::Ok(Json(Me { person, organisations: accounts.organisations_of(*granted).await? }))
+            }),
+        )
+        .get(
+            "/v1/me/history",
+            with!(accounts, |granted: Granted<ActForSelf>, query: Query<HistoryQuery>| {
+                let limit = query.limit.unwrap_or(HISTORY_PAGE);
+                Answer::<Json<Vec<HistoryEntry>>>::Ok(Json(accounts.history(*granted, query.before, limit).await?))
+            }),
+        )
+        .get(
+            "/v1/me/sessions",
+            with!(accounts, |granted: Granted<ActInSession>| {
+                Answer::<Json<Vec<SessionInfo>>>::Ok(Json(accounts.sessions(granted.person, Some(granted.session)).await?))
+            }),
+        )
+        .delete(
+            "/v1/me/sessions/{id}",
+            with!(accounts, |granted: Granted<ActInSession>, from: From, id: Path<String>| {
+                accounts.end_session(granted.person, &id, &from).await?;
+                Answer::Ok(StatusCode::NO_CONTENT)
+            }),
+        )
+        .post(
+            "/v1/me/password",
+            with!(accounts, |granted: Granted<ActInSession>, from: From, body: Body<PasswordBody>| {
+                let new = NewPassword::new(body.0.new.0).map_err(SignInError::from)?;
+                let session = accounts.change_password(granted.person, &body.0.present.0, &new, &from).await?;
+                signed_in(&accounts, &session)
+            }),
+        )
+}
+
+fn second_factor(accounts: &Accounts) -> Routes {
+    #[derive(Serialize)]
+    struct Shown {
+        secret: String,
+        link: String,
+        picture: String,
+    }
+    #[derive(Serialize)]
+    struct Codes {
+        recovery_codes: Vec<String>,
+    }
+    Routes::new()
+        .post(
+            "/v1/me/second-factor",
+            with!(accounts, |granted: Granted<ActInSession>| {
+                let enrolment = accounts.enrol_second_factor(granted.person).await?;
+                let [secret, link, picture] = [enrolment.secret, enrolment.link, enrolment.picture].map(|shown| secret::text(&shown));
+                Answer::Ok(Json(Shown { secret, link, picture }))
+            }),
+        )
+        .post(
+            "/v1/me/second-factor/confirm",
+            with!(accounts, |granted: Granted<ActInSession>, from: From, body: Body<CodeBody>| {
+                let codes = accounts.confirm_second_factor(granted.person, &body.0.code, &from).await?;
+                Answer::Ok(Json(Codes { recovery_codes: codes.iter().map(secret::text).collect() }))
+            }),
+        )
+        .post(
+            "/v1/me/second-factor/disable",
+            with!(accounts, |granted: Granted<ActInSession>, from: From, body: Body<ProofBody>| {
+                let proof = proof(body.0.code, body.0.recovery_code)?;
+                accounts.disable_second_factor(granted.person, &proof, &from).await?;
+                Answer::Ok(StatusCode::NO_CONTENT)
+            }),
+        )
+}
+
+fn tokens(accounts: &Accounts) -> Routes {
+    #[derive(Serialize)]
+    struct Made {
+        #[serde(flatten)]
+        info: TokenInfo,
+        token: String,
+    }
+    Routes::new()
+        .get(
+            "/v1/tokens",
+            with!(accounts, |granted: Granted<ActForSelf>| { Answer::<Json<Vec<TokenInfo>>>::Ok(Json(accounts.tokens(*granted).await?)) }),
+        )
+        .post(
+            "/v1/tokens",
+            with!(accounts, |granted: Granted<ActInSession>, from: From, body: Body<TokenBody>| {
+                let TokenBody { name, scopes, sources, expires } = body.0;
+                let member: Member = granted.member?;
+                let (info, token) = accounts.make_token(&member, NewToken { name, rights: scopes, sources, expires }, &from).await?;
+                Answer::Ok((StatusCode::CREATED, Json(Made { info, token: secret::text(&token) })))
+            }),
+        )
+        .patch(
+            "/v1/tokens/{id}",
+            with!(accounts, |granted: Granted<ActInSession>, from: From, id: Path<String>, body: Body<TokenChangeBody>| {
+                let TokenChangeBody { name, scopes, sources } = body.0;
+                let member: Member = granted.member?;
+                let change = TokenChange { name, rights: scopes, sources };
+                Answer::<Json<TokenInfo>>::Ok(Json(accounts.change_token(&member, &id, change, &from).await?))
+            }),
+        )
+        .delete(
+            "/v1/tokens/{id}",
+            with!(accounts, |granted: Granted<ActInSession>, from: From, id: Path<String>| {
+                accounts.revoke_token(granted.person, &id, &from).await?;
+                Answer::Ok(StatusCode::NO_CONTENT)
+            }),
+        )
+}
+
+fn members(accounts: &Accounts) -> Routes {
+    Routes::new()
+        .post(
+            "/v1/organisations",
+            with!(accounts, |granted: Granted<ActInSession>, body: Body<NameBody>| {
+                let organisation = accounts.add_organisation(granted.person, &body.0.name).await?;
+                Answer::Ok((StatusCode::CREATED, Json(organisation)))
+            }),
+        )
+        .get(
+            "/v1/members",
+            with!(accounts, |granted: Granted<ReadMembers>| {
+                Answer::<Json<Vec<MemberInfo>>>::Ok(Json(accounts.members(&granted).await?))
+            }),
+        )
+        .patch(
+            "/v1/members/{person}",
+            with!(accounts, |granted: Granted<ManageMembers>, person: Path<PersonId>, body: Body<RoleBody>| {
+                accounts.give_role(&granted, *person, body.0.role).await?;
+                Answer::Ok(StatusCode::NO_CONTENT)
+            }),
+        )
+        .delete(
+            "/v1/members/{person}",
+            with!(accounts, |granted: Granted<ManageMembers>, person: Path<PersonId>| {
+                accounts.remove_member(&granted, *person).await?;
+                Answer::Ok(StatusCode::NO_CONTENT)
+            }),
+        )
+}
+
+fn signed_in(accounts: &Accounts, session: &NewSession) -> Answer<(HeaderMap, Json<SignInAnswer>)> {
+    let age = Duration::from_millis(u64::try_from(session.ends.millis() - accounts.clock.now().millis()).unwrap_or(0)).as_secs();
+    let cookie = format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={age}", secret::text(&session.secret));
+    let mut cookie = HeaderValue::from_str(&cookie).map_err(|_| Gone)?;
+    cookie.set_sensitive(true);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::SET_COOKIE, cookie);
+    Ok((headers, Json(SignInAnswer::SignedIn { ends: session.ends })))
+}
+
+fn proof(code: Option<String>, recovery_code: Option<Given>) -> Result<Proof, ProofNeeded> {
+    match (code, recovery_code) {
+        (Some(code), None) => Ok(Proof::Code(code)),
+        (None, Some(code)) => Ok(Proof::Recovery(code.0)),
+        _ => Err(ProofNeeded),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("give either `code` or `recovery_code`")]
+struct ProofNeeded;
+
+impl Fault for ProofNeeded {
+    fn kind(&self) -> Kind {
+        Kind::Invalid
+    }
+
+    fn code(&self) -> &'static str {
+        "proof-needed"
+    }
+
+    fn field(&self) -> Option<&str> {
+        Some("code")
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("this account is gone")]
+struct Gone;
+
+impl Fault for Gone {
+    fn kind(&self) -> Kind {
+        Kind::Unauthenticated
+    }
+
+    fn code(&self) -> &'static str {
+        "account-gone"
+    }
+}

@@ -1,0 +1,104 @@
+//! Accounts: people, organisations, what people are in them, and what people and programs show to prove it.
+//!
+//! [`Accounts`] is the facade. Its operations read, decide and commit one batch with the events that tell of it; who
+//! asks and from where is an argument ([`Visitor`]), and so are the clock and randomness that it was opened with.
+//!
+//! A request's credentials become a [`Caller`] in [`Gate`], which the HTTP door runs before anything else. Permissions
+//! ([`ActForSelf`], [`ActInSession`], [`ReadMembers`], [`ManageMembers`]) turn the caller into a proof that operations demand:
+//! a [`Member`] is made by nothing but such a check. [`routes`] are the paths of `/v1`.
+//!
+//! Nothing that is kept gives a secret away: passwords are Argon2id, what we hand out is kept as a digest, what must be
+//! read again is sealed under the key-encryption key, and each person's history is encrypted under a key of its own.
+//!
+//! This crate sends no mail and knows no devices.
+
+mod api_token;
+mod caller;
+mod config;
+mod email;
+mod error;
+mod history;
+mod http;
+mod organisation;
+mod password;
+mod person;
+mod role;
+mod rows;
+mod second_factor;
+mod secret;
+mod session;
+mod sign_in;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod totp;
+
+pub use api_token::{NewToken, TokenChange, TokenError, TokenId, TokenInfo, Used};
+pub use caller::{ActForSelf, ActInSession, Caller, Gate, ManageMembers, ReadMembers, SelfInSession};
+pub use config::Config;
+pub use email::{Email, EmailError};
+pub use error::StateError;
+pub use history::{Fact, Happening, HistoryEntry, MOST_ENTRIES, STREAM, Visitor};
+pub use http::routes;
+pub use organisation::{MOST_MEMBERS, MOST_MEMBERSHIPS, Member, MemberError, MemberInfo, OrganisationInfo};
+pub use password::{Busy, Config as PasswordConfig, NewPassword, PasswordRefused};
+pub use person::{NewPerson, PersonError, PersonInfo};
+pub use role::{Right, Role, UnknownWord};
+pub use rows::SCHEMA;
+pub use second_factor::{Enrolment, Proof, SecondFactorError};
+pub use session::{NewSession, SessionError, SessionId, SessionInfo};
+pub use sign_in::{Challenge, SignInError, SignedIn};
+pub use sources::{Sources, SourcesError};
+
+use gatehouse_base::Clock;
+use gatehouse_events::{Events, KeySealer};
+use gatehouse_types::{PersonId, Random};
+use password::Passwords;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use throttle::{PersonKey, Throttle};
+
+/// The accounts of this installation. Clones are the same accounts.
+#[derive(Clone)]
+pub struct Accounts {
+    events: Events,
+    sealer: Arc<dyn KeySealer>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    config: Config,
+    passwords: Arc<Passwords>,
+    throttle: Arc<Mutex<Throttle>>,
+}
+
+impl Accounts {
+    /// The accounts that are kept in the store under these events. The sealer protects what must be read again.
+    pub fn new(events: Events, sealer: Arc<dyn KeySealer>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, config: Config) -> Self {
+        let passwords = Arc::new(Passwords::new(config.password, Arc::clone(&random)));
+        let throttle = Arc::new(Mutex::new(Throttle::new(config.throttle_entries)));
+        Self { events, sealer, clock, random, config, passwords, throttle }
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long somebody who is known has to wait with the next proof.
+    fn wait_of(&self, person: PersonId, from: &Visitor) -> Option<Duration> {
+        // Who gets as far as this has shown the password: strangers' failures must not hold them up.
+        self.throttle().wait(PersonKey::Known(person), from.address, true, self.clock.now())
+    }
+
+    fn failed(&self, person: PersonId, from: &Visitor) {
+        self.throttle().failed(PersonKey::Known(person), from.address, self.clock.now());
+    }
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Accounts").field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,297 @@
+//! Passwords: what is accepted, and how one is kept and compared.
+//!
+//! Argon2id with a cost from the configuration. Only so many are computed at once as there are turns, and only so many
+//! wait for a turn: a flood of sign-ins costs a bounded amount of memory and leaves the other work its processors.
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use gatehouse_base::{
+    Fault, Kind,
+    config::{Configure, Section, Size},
+};
+use gatehouse_store::codec::Bytes;
+use gatehouse_types::{Random, Secret};
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+const SALT: usize = 16;
+const DIGEST: usize = 32;
+const LEAST_CHARACTERS: usize = 8;
+const MOST_CHARACTERS: usize = 256;
+
+/// How dear it is to try a password: Argon2id's parameters, and how many are computed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Memory for one password. Default 19 MiB, at least that.
+    pub memory: Size,
+    /// Passes over the memory. Default 2, at least that.
+    pub passes: u32,
+    /// Lanes that are computed one after the other. Default 1.
+    pub lanes: u32,
+    /// Passwords that are computed at once. Default 2.
+    pub at_once: usize,
+    /// Passwords that wait for their turn. More are answered with 429. Default 64.
+    pub waiting: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        // The second choice of OWASP's table of equally strong parameters.
+        Self { memory: Size::mib(19), passes: 2, lanes: 1, at_once: 2, waiting: 64 }
+    }
+}
+
+impl Configure for Config {
+    fn read(from: &mut Section<'_>) -> Option<Self> {
+        let defaults = Self::default();
+        Some(Self {
+            memory: from.within("memory", defaults.memory, Size::mib(19)..=Size::mib(1024)),
+            passes: from.within("passes", defaults.passes, 2..=64),
+            lanes: from.within("lanes", defaults.lanes, 1..=16),
+            at_once: from.within("at_once", defaults.at_once, 1..=256),
+            waiting: from.within("waiting", defaults.waiting, 1..=10_000),
+        })
+    }
+}
+
+/// A password that may be set. It says nothing about whether anybody has it.
+#[derive(Clone, Debug)]
+pub struct NewPassword(Secret);
+
+/// A password that may not be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordRefused {
+    /// Too short, or too long.
+    #[error("a password has {LEAST_CHARACTERS} to {MOST_CHARACTERS} characters; every character is allowed, and none is demanded")]
+    Length,
+    /// It is among those that everybody tries first.
+    #[error("this password is among those that are tried first; choose another one")]
+    WellKnown,
+}
+
+impl Fault for PasswordRefused {
+    fn kind(&self) -> Kind {
+        Kind::Invalid
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Length => "password-length",
+            Self::WellKnown => "password-well-known",
+        }
+    }
+
+    fn field(&self) -> Option<&str> {
+        Some("password")
+    }
+}
+
+impl NewPassword {
+    /// Checks the length and the list of what is tried first. There are no rules of composition: they make passwords
+    /// worse.
+    ///
+    /// # Errors
+    /// Which of the two it fails.
+    pub fn new(password: Secret) -> Result<Self, PasswordRefused> {
+        let text = std::str::from_utf8(password.expose()).map_err(|_| PasswordRefused::Length)?;
+        if !(LEAST_CHARACTERS..=MOST_CHARACTERS).contains(&text.chars().count()) {
+            return Err(PasswordRefused::Length);
+        }
+        if is_well_known(text) {
+            return Err(PasswordRefused::WellKnown);
+        }
+        Ok(Self(password))
+    }
+}
+
+/// Lower case, one a line, sorted, each of at least [`LEAST_CHARACTERS`]; shorter ones are refused for their length.
+const WELL_KNOWN: &str = include_str!("well_known_passwords.txt");
+
+fn is_well_known(password: &str) -> bool {
+    let folded = password.to_lowercase();
+    // "Password1!" is "password" to whoever guesses.
+    let bare = folded.trim_matches(|c: char| !c.is_alphabetic());
+    let one_character = folded.chars().all(|c| folded.starts_with(c));
+    one_character || WELL_KNOWN.lines().any(|known| known == folded || (known.len() >= LEAST_CHARACTERS && known == bare))
+}
+
+/// A password as it is kept. A stored type: its old forms must still load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+    salt: Bytes,
+    digest: Bytes,
+}
+
+/// Too many passwords wait to be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many people sign in at this moment; try again in a few seconds")]
+pub struct Busy;
+
+impl Fault for Busy {
+    fn kind(&self) -> Kind {
+        Kind::Exhausted
+    }
+
+    fn code(&self) -> &'static str {
+        "sign-in-busy"
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        Some(Duration::from_secs(5))
+    }
+}
+
+/// What a comparison found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Right,
+    /// Right, and kept at another cost than the configured one: to be kept anew.
+    RightButOutdated,
+    Wrong,
+}
+
+/// Keeps and compares passwords.
+pub(crate) struct Passwords {
+    config: Config,
+    turns: Semaphore,
+    /// Everybody who has a turn or waits for one.
+    present: Semaphore,
+    /// What is compared with when nobody has the address: that takes as long and finds nothing.
+    decoy: Kept,
+    random: Arc<dyn Random>,
+}
+
+impl Passwords {
+    pub(crate) fn new(config: Config, random: Arc<dyn Random>) -> Self {
+        let bytes = |length: usize| {
+            let mut bytes = vec![0; length];
+            random.fill(&mut bytes);
+            Bytes::from(bytes)
+        };
+        let decoy = Kept::at(&config, bytes(SALT), bytes(DIGEST));
+        let present = Semaphore::new(config.at_once + config.waiting);
+        Self { config, turns: Semaphore::new(config.at_once), present, decoy, random }
+    }
+
+    pub(crate) async fn keep(&self, password: &NewPassword) -> Result<Kept, Busy> {
+        let mut salt = vec![0; SALT];
+        self.random.fill(&mut salt);
+        let kept = Kept::at(&self.config, salt.into(), Bytes::default());
+        let digest = self.compute(kept.clone(), password.0.clone()).await?;
+        Ok(Kept { digest: digest.expose().to_vec().into(), ..kept })
+    }
+
+    /// Compares with what is kept. Without it the same work is done, and the answer is that it is wrong.
+    pub(crate) async fn compare(&self, password: &Secret, kept: Option<&Kept>) -> Result<Verdict, Busy> {
+        // What cannot have been set costs no more than what can.
+        let password = if password.len() > MOST_CHARACTERS * 4 { Secret::new(Vec::new()) } else { password.clone() };
+        let against = kept.unwrap_or(&self.decoy);
+        let digest = self.compute(against.clone(), password).await?;
+        let equal = digest == Secret::new(against.digest.to_vec());
+        Ok(match (equal && kept.is_some(), against.is_at(&self.config)) {
+            (false, _) => Verdict::Wrong,
+            (true, true) => Verdict::Right,
+            (true, false) => Verdict::RightButOutdated,
+        })
+    }
+
+    async fn compute(&self, kept: Kept, password: Secret) -> Result<Secret, Busy> {
+        let _present: SemaphorePermit<'_> = self.present.try_acquire().map_err(|_| Busy)?;
+        let _turn = self.turns.acquire().await.map_err(|_| Busy)?;
+        let digest = tokio::task::spawn_blocking(move || kept.digest_of(&password)).await;
+        digest.unwrap_or(Err(Busy))
+    }
+}
+
+impl std::fmt::Debug for Passwords {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Passwords").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Kept {
+    fn at(config: &Config, salt: Bytes, digest: Bytes) -> Self {
+        let memory_kib = u32::try_from(config.memory.get() / 1024).unwrap_or(u32::MAX);
+        Self { memory_kib, passes: config.passes, lanes: config.lanes, salt, digest }
+    }
+
+    fn is_at(&self, config: &Config) -> bool {
+        let now = Self::at(config, self.salt.clone(), self.digest.clone());
+        (self.memory_kib, self.passes, self.lanes) == (now.memory_kib, now.passes, now.lanes)
+    }
+
+    fn digest_of(&self, password: &Secret) -> Result<Secret, Busy> {
+        let mut digest = vec![0; DIGEST];
+        let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(DIGEST)).map_err(|_| Busy)?;
+        let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        argon.hash_password_into(password.expose(), &self.salt, &mut digest).map_err(|_| Busy)?;
+        Ok(Secret::new(digest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatehouse_base::SystemRandom;
+
+    fn secret(text: &str) -> Secret {
+        Secret::from(text.to_owned())
+    }
+
+    fn passwords(config: Config) -> Passwords {
+        Passwords::new(config, Arc::new(SystemRandom))
+    }
+
+    #[tokio::test]
+    async fn the_right_password_is_found_right_and_no_other() {
+        let passwords = passwords(Config::default());
+        let kept = passwords.keep(&NewPassword::new(secret("tall ships sail")).expect("good")).await.expect("kept");
+        assert_eq!(passwords.compare(&secret("tall ships sail"), Some(&kept)).await, Ok(Verdict::Right));
+        assert_eq!(passwords.compare(&secret("tall ships sai"), Some(&kept)).await, Ok(Verdict::Wrong));
+        assert_eq!(passwords.compare(&secret("tall ships sail"), None).await, Ok(Verdict::Wrong));
+    }
+
+    #[tokio::test]
+    async fn a_password_kept_at_another_cost_is_right_and_outdated() {
+        let old = passwords(Config::default()).keep(&NewPassword::new(secret("tall ships sail")).expect("good")).await.expect("kept");
+        let dearer = passwords(Config { passes: 3, ..Config::default() });
+        assert_eq!(dearer.compare(&secret("tall ships sail"), Some(&old)).await, Ok(Verdict::RightButOutdated));
+        assert_eq!(dearer.compare(&secret("tall ships sink"), Some(&old)).await, Ok(Verdict::Wrong));
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_all_places_are_taken_is_told_to_come_back() {
+        let passwords = passwords(Config { at_once: 1, waiting: 1, ..Config::default() });
+        let wrong = secret("tall ships sail");
+        let three = tokio::join!(passwords.compare(&wrong, None), passwords.compare(&wrong, None), passwords.compare(&wrong, None));
+        assert_eq!(three, (Ok(Verdict::Wrong), Ok(Verdict::Wrong), Err(Busy)));
+    }
+
+    #[test]
+    fn length_counts_in_characters_and_no_composition_is_demanded() {
+        let refused = |text: &str| NewPassword::new(secret(text)).err();
+        assert_eq!(refused("zxqvjkw"), Some(PasswordRefused::Length));
+        assert_eq!(refused("ßßøøååææ"), None);
+        assert_eq!(refused(&"xy".repeat(128)), None);
+        assert_eq!(refused(&"xyz".repeat(86)), Some(PasswordRefused::Length));
+        assert_eq!(NewPassword::new(Secret::new(vec![0xff; 12])).err(), Some(PasswordRefused::Length));
+    }
+
+    #[test]
+    fn what_everybody_tries_first_is_refused_in_its_disguises() {
+        for text in ["password", "Password1!", "12345678", "QWERTYUIOP", "iloveyou2", "aaaaaaaaaaaa"] {
+            assert_eq!(NewPassword::new(secret(text)).err(), Some(PasswordRefused::WellKnown), "{text}");
+        }
+        assert!(NewPassword::new(secret("password of the seven seas")).is_ok());
+    }
+
+    #[test]
+    fn the_list_is_sorted_lower_case_and_long_enough() {
+        let lines: Vec<_> = WELL_KNOWN.lines().collect();
+        assert!(lines.len() >= 100 && lines.is_sorted());
+        assert!(lines.iter().all(|line| line.chars().count() >= LEAST_CHARACTERS && *line == line.to_lowercase()));
+    }
+}

@@ -1,0 +1,232 @@
+//! People: who has an account, and with what they show that it is theirs.
+
+use crate::{
+    Accounts, Email, Happening, NewPassword, PasswordRefused, StateError,
+    history::Fact,
+    password::{Busy, Kept},
+    rows::{self, ADDRESSES, PEOPLE, Row},
+    second_factor::SecondFactor,
+    sources::SeenNetworks,
+};
+use gatehouse_base::{Fault, Kind};
+use gatehouse_store::codec;
+use gatehouse_types::{PersonId, UnixTime};
+use serde::{Deserialize, Serialize};
+
+/// The longest name of a person or an organisation.
+const MOST_NAME_CHARACTERS: usize = 100;
+
+/// Somebody with an account. A stored type: its old forms must still load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Person {
+    pub(crate) email: Email,
+    pub(crate) name: String,
+    pub(crate) added: UnixTime,
+    pub(crate) password: Kept,
+    pub(crate) second_factor: SecondFactor,
+    /// Runs this installation.
+    pub(crate) operator: bool,
+    /// From where the owner has signed in.
+    pub(crate) seen: SeenNetworks,
+}
+
+/// What is told about somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonInfo {
+    /// The id, which stays when the address changes.
+    pub id: PersonId,
+    /// The address to sign in with.
+    pub email: Email,
+    /// What to call them.
+    pub name: String,
+    /// Since when they have the account.
+    pub added: UnixTime,
+    /// Whether they run this installation.
+    pub operator: bool,
+    /// Whether a second factor is asked for when they sign in.
+    pub second_factor: bool,
+}
+
+/// Somebody to be added.
+#[derive(Clone, Debug)]
+pub struct NewPerson {
+    /// The address to sign in with.
+    pub email: Email,
+    /// What to call them.
+    pub name: String,
+    /// The password.
+    pub password: NewPassword,
+    /// Whether they run this installation.
+    pub operator: bool,
+}
+
+/// A person cannot be added, changed or found.
+#[derive(Debug, thiserror::Error)]
+pub enum PersonError {
+    /// The address is taken.
+    #[error("somebody has the address {email} already")]
+    Taken {
+        /// The address.
+        email: Email,
+    },
+    /// Nobody has the address.
+    #[error("nobody has the address {email}")]
+    Unknown {
+        /// The address.
+        email: Email,
+    },
+    /// The name is empty or too long.
+    #[error("a name has 1 to {MOST_NAME_CHARACTERS} characters, none of which is a control character")]
+    Name,
+    /// The password is not accepted.
+    #[error(transparent)]
+    Password(#[from] PasswordRefused),
+    /// There is no turn for the password.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The accounts could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Accounts {
+    /// Gives somebody an account, with a personal organisation that they own.
+    ///
+    /// # Errors
+    /// The address is taken, or the name is none.
+    pub async fn add_person(&self, new: NewPerson) -> Result<PersonInfo, PersonError> {
+        let name = checked_name(&new.name).ok_or(PersonError::Name)?;
+        let password = self.passwords.keep(&new.password).await?;
+        let person = Person {
+            email: new.email.clone(),
+            name: name.clone(),
+            added: self.clock.now(),
+            password,
+            second_factor: SecondFactor::default(),
+            operator: new.operator,
+            seen: SeenNetworks::default(),
+        };
+        let id = PersonId::from_random(self.draw());
+        rows::change(&self.events, || async {
+            if self.events.store().get(ADDRESSES, new.email.folded()).await.map_err(StateError::Read)?.is_some() {
+                return Err(PersonError::Taken { email: new.email.clone() });
+            }
+            let batch = rows::new(PEOPLE, rows::by_person(id), &person).and(rows::new(ADDRESSES, new.email.folded(), &id));
+            let batch = self.stating(batch, &Fact::PersonAdded { person: id, operator: new.operator })?;
+            Ok((self.with_organisation(batch, &name, true, id)?, person.info(id)))
+        })
+        .await
+    }
+
+    /// Everybody behind this one, in the order of their ids.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn people(&self, after: Option<PersonId>, limit: usize) -> Result<Vec<PersonInfo>, StateError> {
+        let range = gatehouse_store::Range::all();
+        let range = after.map_or(range.clone(), |id| range.after(id.as_bytes()));
+        let rows = self.events.store().scan(PEOPLE, range, limit).await?;
+        rows.into_iter()
+            .map(|(key, entry)| {
+                let id = person_id(&key)?;
+                Ok(codec::decode::<Person>(&entry.value)?.info(id))
+            })
+            .collect()
+    }
+
+    /// Somebody by id.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn person(&self, id: PersonId) -> Result<Option<PersonInfo>, StateError> {
+        Ok(self.find_person(id).await?.map(|row| row.value.info(id)))
+    }
+
+    /// Sets a new password, takes the second factor off and ends all sessions: what the operator does at the machine's
+    /// own console for somebody who has lost both.
+    ///
+    /// # Errors
+    /// Nobody has the address.
+    pub async fn reset(&self, email: &Email, password: &NewPassword) -> Result<PersonInfo, PersonError> {
+        let kept = self.passwords.keep(password).await?;
+        let (id, _) = self.find_by_email(email).await?.ok_or_else(|| PersonError::Unknown { email: email.clone() })?;
+        rows::change(&self.events, || async {
+            let mut row = self.find_person(id).await?.ok_or_else(|| PersonError::Unknown { email: email.clone() })?;
+            row.value.password = kept.clone();
+            row.value.second_factor = SecondFactor::default();
+            let info = row.value.info(id);
+            let batch = self.stating(row.rewritten(), &Fact::PersonReset { person: id })?;
+            let batch = self.ending_sessions(batch, id, None).await?;
+            Ok((self.telling(batch, id, Happening::ResetByOperator, None).await?, info))
+        })
+        .await
+    }
+
+    pub(crate) async fn find_person(&self, id: PersonId) -> Result<Option<Row<Person>>, StateError> {
+        rows::find(&self.events, PEOPLE, rows::by_person(id)).await
+    }
+
+    pub(crate) async fn find_by_email(&self, email: &Email) -> Result<Option<(PersonId, Row<Person>)>, StateError> {
+        let Some(id) = rows::find::<PersonId>(&self.events, ADDRESSES, email.folded()).await? else { return Ok(None) };
+        Ok(self.find_person(id.value).await?.map(|row| (id.value, row)))
+    }
+
+    /// Sixteen random bytes.
+    pub(crate) fn draw(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes);
+        bytes
+    }
+}
+
+impl Person {
+    pub(crate) fn info(&self, id: PersonId) -> PersonInfo {
+        let Self { email, name, added, operator, .. } = self.clone();
+        PersonInfo { id, email, name, added, operator, second_factor: self.second_factor.is_active() }
+    }
+}
+
+pub(crate) fn person_id(key: &[u8]) -> Result<PersonId, StateError> {
+    let bytes = <[u8; 16]>::try_from(key).map_err(|_| StateError::Damaged("a person's key".to_owned()))?;
+    // Ids are random and carry their version, so that bytes that we wrote come back unchanged.
+    Ok(PersonId::from_random(bytes))
+}
+
+pub(crate) fn checked_name(name: &str) -> Option<String> {
+    let name = name.trim();
+    let good = (1..=MOST_NAME_CHARACTERS).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    good.then(|| name.to_owned())
+}
+
+impl Fault for PersonError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Taken { .. } => Kind::Conflict,
+            Self::Unknown { .. } => Kind::NotFound,
+            Self::Name => Kind::Invalid,
+            Self::Password(error) => error.kind(),
+            Self::Busy(error) => error.kind(),
+            Self::State(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Taken { .. } => "address-taken",
+            Self::Unknown { .. } => "unknown-address",
+            Self::Name => "name",
+            Self::Password(error) => error.code(),
+            Self::Busy(error) => error.code(),
+            Self::State(error) => error.code(),
+        }
+    }
+
+    fn field(&self) -> Option<&str> {
+        match self {
+            Self::Taken { .. } | Self::Unknown { .. } => Some("email"),
+            Self::Name => Some("name"),
+            Self::Password(error) => error.field(),
+            Self::Busy(_) | Self::State(_) => None,
+        }
+    }
+}

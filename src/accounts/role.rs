@@ -1,0 +1,175 @@
+//! What members of an organisation may do: roles, the rights that each has, and rights as the scopes of tokens.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// What somebody is in an organisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// May do everything, and appoints owners and administrators.
+    Owner,
+    /// Manages members who are neither owners nor administrators, and all that the organisation has.
+    Admin,
+    /// Works with what the organisation has.
+    Operator,
+    /// Looks.
+    Viewer,
+    /// Enrols what it makes, and sees nothing else.
+    Factory,
+}
+
+/// Something that a role allows and a token may be limited to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Right {
+    /// See the organisation and its members.
+    ReadMembers,
+    /// Change roles and remove members.
+    ManageMembers,
+}
+
+/// A word that is no role or right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no {what} `{given}`; there are {known}")]
+pub struct UnknownWord {
+    what: &'static str,
+    given: String,
+    known: String,
+}
+
+impl Role {
+    /// All of them, the mightiest first.
+    pub const ALL: [Self; 5] = [Self::Owner, Self::Admin, Self::Operator, Self::Viewer, Self::Factory];
+
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+            Self::Viewer => "viewer",
+            Self::Factory => "factory",
+        }
+    }
+
+    /// Whether the role has the right.
+    pub const fn has(self, right: Right) -> bool {
+        match right {
+            Right::ReadMembers => matches!(self, Self::Owner | Self::Admin | Self::Operator | Self::Viewer),
+            Right::ManageMembers => matches!(self, Self::Owner | Self::Admin),
+        }
+    }
+
+    /// Whether somebody of this role may give the other role or take it away. An administrator who could make owners
+    /// would be one.
+    pub const fn may_appoint(self, other: Self) -> bool {
+        match self {
+            Self::Owner => true,
+            Self::Admin => matches!(other, Self::Operator | Self::Viewer | Self::Factory),
+            Self::Operator | Self::Viewer | Self::Factory => false,
+        }
+    }
+}
+
+impl Right {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::ReadMembers, Self::ManageMembers];
+
+    /// The word for it in scopes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReadMembers => "members:read",
+            Self::ManageMembers => "members:write",
+        }
+    }
+}
+
+fn unknown(what: &'static str, given: &str, known: &[&str]) -> UnknownWord {
+    UnknownWord { what, given: given.chars().take(64).collect(), known: known.join(", ") }
+}
+
+impl FromStr for Role {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        Self::ALL.into_iter().find(|role| role.name() == text).ok_or_else(|| unknown("role", text, &Self::ALL.map(Self::name)))
+    }
+}
+
+impl FromStr for Right {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        Self::ALL.into_iter().find(|right| right.name() == text).ok_or_else(|| unknown("scope", text, &Self::ALL.map(Self::name)))
+    }
+}
+
+impl TryFrom<String> for Right {
+    type Error = UnknownWord;
+
+    fn try_from(text: String) -> Result<Self, UnknownWord> {
+        text.parse()
+    }
+}
+
+impl From<Right> for String {
+    fn from(right: Right) -> Self {
+        right.name().to_owned()
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_each_role_may_is_as_it_is_written_down() {
+        let table: Vec<_> = Role::ALL.into_iter().map(|role| (role.name(), Right::ALL.map(|right| role.has(right)))).collect();
+        let written = [
+            ("owner", [true, true]),
+            ("admin", [true, true]),
+            ("operator", [true, false]),
+            ("viewer", [true, false]),
+            ("factory", [false, false]),
+        ];
+        assert_eq!(table, written);
+    }
+
+    #[test]
+    fn nobody_appoints_somebody_mightier() {
+        for (at, role) in Role::ALL.into_iter().enumerate() {
+            let appoints: Vec<_> = Role::ALL.into_iter().filter(|other| role.may_appoint(*other)).collect();
+            let expected: &[Role] = match role {
+                Role::Owner => &Role::ALL,
+                Role::Admin => &Role::ALL[at + 1..],
+                Role::Operator | Role::Viewer | Role::Factory => &[],
+            };
+            assert_eq!(appoints, expected, "{role}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_answered_with_the_known_ones() {
+        assert_eq!(
+            "root".parse::<Role>().expect_err("unknown").to_string(),
+            "there is no role `root`; there are owner, admin, operator, viewer, factory"
+        );
+        assert_eq!(
+            "devices".parse::<Right>().expect_err("unknown").to_string(),
+            "there is no scope `devices`; there are members:read, members:write"
+        );
+    }
+}

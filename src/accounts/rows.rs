@@ -1,0 +1,120 @@
+//! What this core keeps in the store, and how a row is read and changed.
+
+use crate::StateError;
+use gatehouse_events::Events;
+use gatehouse_store::{Batch, CommitError, Entry, Key, KeyedEntry, Range, Schema, Table, codec};
+use gatehouse_types::{OrganisationId, PersonId};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// People by their id.
+pub(crate) const PEOPLE: Table = Table::new("account-people");
+/// The id of the person behind a folded e-mail address.
+pub(crate) const ADDRESSES: Table = Table::new("account-addresses");
+/// Organisations by their id.
+pub(crate) const ORGANISATIONS: Table = Table::new("account-organisations");
+/// What a person is in an organisation: person, then organisation.
+pub(crate) const MEMBERSHIPS: Table = Table::new("account-memberships");
+/// The same the other way round, without content.
+pub(crate) const MEMBERS: Table = Table::new("account-members");
+/// Sessions by the digest of their secret.
+pub(crate) const SESSIONS: Table = Table::new("account-sessions");
+/// The sessions of a person: person, then digest; without content.
+pub(crate) const SESSIONS_OF: Table = Table::new("account-sessions-of");
+/// Sign-ins that wait for their second factor, by the digest of their secret.
+pub(crate) const CHALLENGES: Table = Table::new("account-challenges");
+/// API tokens by their id.
+pub(crate) const TOKENS: Table = Table::new("account-tokens");
+/// The tokens of a person: person, then token; without content.
+pub(crate) const TOKENS_OF: Table = Table::new("account-tokens-of");
+
+/// What this crate keeps, for `Store::prepare`.
+pub const SCHEMA: Schema = Schema {
+    name: "accounts",
+    tables: &[PEOPLE, ADDRESSES, ORGANISATIONS, MEMBERSHIPS, MEMBERS, SESSIONS, SESSIONS_OF, CHALLENGES, TOKENS, TOKENS_OF],
+    migrations: &[],
+};
+
+/// The value of an index row.
+pub(crate) const MARK: &[u8] = b"";
+
+/// How often a change is decided anew because somebody else changed the same row.
+const TRIES: usize = 16;
+
+/// A row as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Row<T> {
+    pub(crate) value: T,
+    entry: Entry,
+    table: Table,
+    key: Vec<u8>,
+}
+
+impl<T: Serialize> Row<T> {
+    /// Writes the row's value back, if it is still as it was read.
+    pub(crate) fn rewritten(&self) -> Batch {
+        let batch = Batch::new().require_version(self.table, self.key.clone(), self.entry.version);
+        batch.put(self.table, self.key.clone(), codec::encode(&self.value))
+    }
+
+    /// Deletes the row, if it is still as it was read.
+    pub(crate) fn deleted(&self) -> Batch {
+        Batch::new().require_version(self.table, self.key.clone(), self.entry.version).delete(self.table, self.key.clone())
+    }
+}
+
+/// A row that must not be there yet.
+pub(crate) fn new<T: Serialize>(table: Table, key: impl Into<Vec<u8>>, value: &T) -> Batch {
+    let key = key.into();
+    Batch::new().require_absent(table, key.clone()).put(table, key, codec::encode(value))
+}
+
+pub(crate) async fn find<T: DeserializeOwned>(
+    events: &Events,
+    table: Table,
+    key: impl Into<Vec<u8>>,
+) -> Result<Option<Row<T>>, StateError> {
+    let key = key.into();
+    let Some(entry) = events.store().get(table, &key).await? else { return Ok(None) };
+    Ok(Some(Row { value: codec::decode(&entry.value)?, entry, table, key }))
+}
+
+/// The last parts of the keys that begin with this one.
+pub(crate) async fn tails(events: &Events, table: Table, prefix: Key, most: usize) -> Result<Vec<Vec<u8>>, StateError> {
+    let prefix: Vec<u8> = prefix.into();
+    let rows = events.store().scan(table, Range::prefix(prefix.clone()), most).await?;
+    Ok(rows.into_iter().map(|(key, _): KeyedEntry| key[prefix.len()..].to_vec()).collect())
+}
+
+/// Commits what `decide` makes of the present state, and decides anew when the state changed meanwhile.
+pub(crate) async fn change<R, E, F>(events: &Events, decide: impl Fn() -> F) -> Result<R, E>
+where
+    E: From<StateError>,
+    F: Future<Output = Result<(Batch, R), E>>,
+{
+    for _ in 0..TRIES {
+        let (batch, result) = decide().await?;
+        match events.commit(batch).await {
+            Ok(_) => return Ok(result),
+            Err(CommitError::Conflict { .. }) => {}
+            Err(error) => return Err(StateError::from(error).into()),
+        }
+    }
+    Err(StateError::Contention.into())
+}
+
+pub(crate) fn by_person(person: PersonId) -> Key {
+    Key::new().id(person.as_bytes())
+}
+
+pub(crate) fn membership(person: PersonId, organisation: OrganisationId) -> Key {
+    by_person(person).id(organisation.as_bytes())
+}
+
+pub(crate) fn member(organisation: OrganisationId, person: PersonId) -> Key {
+    Key::new().id(organisation.as_bytes()).id(person.as_bytes())
+}
+
+/// A row of an index of somebody's things.
+pub(crate) fn of_person(person: PersonId, tail: &[u8]) -> Vec<u8> {
+    [person.as_bytes().as_slice(), tail].concat()
+}

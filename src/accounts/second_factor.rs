@@ -1,0 +1,252 @@
+//! The second factor: codes from an authenticator, and recovery codes for the day when it is lost.
+//!
+//! Off → enrolling (a secret is shown; asking again shows another one) → on, by a code that fits. Enrolling ends by
+//! itself after ten minutes. While it is on, it is taken off only by a code, and no other authenticator can be enrolled.
+
+use crate::{
+    Accounts, Happening, StateError, Visitor, rows,
+    secret::{self, Digest},
+    totp::{self, Step},
+};
+use data_encoding::BASE32_NOPAD;
+use gatehouse_base::{Fault, Kind};
+use gatehouse_store::codec::Bytes;
+use gatehouse_types::{PersonId, Secret, UnixTime};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+const ENROLLING_ENDS: Duration = Duration::from_secs(600);
+const RECOVERY_CODES: usize = 10;
+/// 80 bits: nobody guesses one, and a fast digest keeps it.
+const RECOVERY_BYTES: usize = 10;
+const RECOVERY_PURPOSE: &str = "recovery code";
+
+/// How far somebody's second factor is. A stored type: its old forms must still load.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SecondFactor {
+    state: State,
+    recovery: Vec<Bytes>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    #[default]
+    Off,
+    Enrolling {
+        sealed: Bytes,
+        since: UnixTime,
+    },
+    On {
+        sealed: Bytes,
+        last: Step,
+    },
+}
+
+/// What an authenticator is set up from. Shown once.
+#[derive(Debug)]
+pub struct Enrolment {
+    /// The secret as people type it.
+    pub secret: Secret,
+    /// The link that carries it.
+    pub link: Secret,
+    /// The link as a picture, in SVG.
+    pub picture: Secret,
+}
+
+/// Something about the second factor does not go.
+#[derive(Debug, thiserror::Error)]
+pub enum SecondFactorError {
+    /// It is on.
+    #[error("the second factor is on; take it off first")]
+    On,
+    /// It is off.
+    #[error("the second factor is off")]
+    Off,
+    /// No enrolment is under way.
+    #[error("no enrolment is under way, or it took longer than ten minutes; begin again")]
+    NotEnrolling,
+    /// The code does not fit.
+    #[error("the code does not fit, or was used already")]
+    Code,
+    /// Too many codes did not fit.
+    #[error("too many codes did not fit; wait {} seconds", wait.as_secs() + 1)]
+    Wait {
+        /// How long.
+        wait: Duration,
+    },
+    /// The accounts could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl SecondFactor {
+    pub(crate) fn is_active(&self) -> bool {
+        matches!(self.state, State::On { .. })
+    }
+}
+
+/// What somebody answers when a second factor is asked for.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// A code from the authenticator.
+    Code(String),
+    /// One of the recovery codes.
+    Recovery(Secret),
+}
+
+impl Accounts {
+    /// Begins an enrolment, or begins it anew.
+    ///
+    /// # Errors
+    /// The second factor is on.
+    pub async fn enrol_second_factor(&self, person: PersonId) -> Result<Enrolment, SecondFactorError> {
+        let drawn = totp::generate(&*self.random);
+        rows::change(&self.events, || async {
+            let mut row = self.present(person).await?;
+            if row.value.second_factor.is_active() {
+                return Err(SecondFactorError::On);
+            }
+            let sealed = self.sealer.seal(&seal_subject(person), &drawn).map_err(StateError::Seal)?.into();
+            row.value.second_factor = SecondFactor { state: State::Enrolling { sealed, since: self.clock.now() }, recovery: Vec::new() };
+            let link = totp::otpauth_link(&drawn, &self.config.issuer_name, row.value.email.as_str());
+            let picture = totp::qr_code(&link).ok_or_else(|| StateError::Damaged("a link that fits no picture".to_owned()))?;
+            Ok((row.rewritten(), Enrolment { secret: totp::typed(&drawn), link, picture }))
+        })
+        .await
+    }
+
+    /// Ends the enrolment by a code that fits: from now on codes are asked for. The answer is the recovery codes, shown
+    /// once.
+    ///
+    /// # Errors
+    /// The code does not fit, or no enrolment is under way.
+    pub async fn confirm_second_factor(&self, person: PersonId, code: &str, from: &Visitor) -> Result<Vec<Secret>, SecondFactorError> {
+        self.unthrottled(person, from)?;
+        let codes: Vec<Secret> = std::iter::repeat_with(|| self.recovery_code()).take(RECOVERY_CODES).collect();
+        let confirmed = rows::change(&self.events, || async {
+            let mut row = self.present(person).await?;
+            let now = self.clock.now();
+            let State::Enrolling { sealed, since } = row.value.second_factor.state.clone() else {
+                return Err(if row.value.second_factor.is_active() { SecondFactorError::On } else { SecondFactorError::NotEnrolling });
+            };
+            if now > since + ENROLLING_ENDS {
+                return Err(SecondFactorError::NotEnrolling);
+            }
+            let opened = self.sealer.unseal(&seal_subject(person), &sealed).map_err(StateError::Seal)?;
+            let last = totp::accepted(&opened, code, now, None).ok_or(SecondFactorError::Code)?;
+            let recovery = codes.iter().map(|code| recovery_digest(code).to_vec().into()).collect();
+            row.value.second_factor = SecondFactor { state: State::On { sealed, last }, recovery };
+            Ok((self.telling(row.rewritten(), person, Happening::SecondFactorEnabled, Some(from)).await?, ()))
+        })
+        .await;
+        self.count(person, from, &confirmed);
+        confirmed.map(|()| codes)
+    }
+
+    /// Takes the second factor off.
+    ///
+    /// # Errors
+    /// The proof does not hold, or it is off.
+    pub async fn disable_second_factor(&self, person: PersonId, proof: &Proof, from: &Visitor) -> Result<(), SecondFactorError> {
+        self.unthrottled(person, from)?;
+        let disabled = rows::change(&self.events, || async {
+            let mut row = self.present(person).await?;
+            self.proven(person, &mut row.value.second_factor, proof)?;
+            row.value.second_factor = SecondFactor::default();
+            Ok((self.telling(row.rewritten(), person, Happening::SecondFactorDisabled, Some(from)).await?, ()))
+        })
+        .await;
+        self.count(person, from, &disabled);
+        disabled
+    }
+
+    /// Checks a proof and uses it up. The answer tells what to remember of it.
+    pub(crate) fn proven(
+        &self,
+        person: PersonId,
+        factor: &mut SecondFactor,
+        proof: &Proof,
+    ) -> Result<Option<Happening>, SecondFactorError> {
+        let State::On { sealed, last } = &mut factor.state else { return Err(SecondFactorError::Off) };
+        match proof {
+            Proof::Code(code) => {
+                let opened = self.sealer.unseal(&seal_subject(person), sealed).map_err(StateError::Seal)?;
+                *last = totp::accepted(&opened, code, self.clock.now(), Some(*last)).ok_or(SecondFactorError::Code)?;
+                Ok(None)
+            }
+            Proof::Recovery(code) => {
+                let digest = Secret::new(recovery_digest(code).to_vec());
+                let at = factor.recovery.iter().position(|kept| Secret::new(kept.to_vec()) == digest).ok_or(SecondFactorError::Code)?;
+                factor.recovery.remove(at);
+                Ok(Some(Happening::RecoveryCodeUsed { left: factor.recovery.len() }))
+            }
+        }
+    }
+
+    fn unthrottled(&self, person: PersonId, from: &Visitor) -> Result<(), SecondFactorError> {
+        self.wait_of(person, from).map_or(Ok(()), |wait| Err(SecondFactorError::Wait { wait }))
+    }
+
+    fn count<T>(&self, person: PersonId, from: &Visitor, result: &Result<T, SecondFactorError>) {
+        if matches!(result, Err(SecondFactorError::Code)) {
+            self.failed(person, from);
+        }
+    }
+
+    async fn present(&self, person: PersonId) -> Result<rows::Row<crate::person::Person>, StateError> {
+        self.find_person(person).await?.ok_or(StateError::Contention)
+    }
+
+    /// Four letters or digits, a hyphen, and so on: what people copy from paper.
+    fn recovery_code(&self) -> Secret {
+        let mut bytes = vec![0; RECOVERY_BYTES];
+        self.random.fill(&mut bytes);
+        let letters = secret::lower_case(&BASE32_NOPAD, &Secret::new(bytes));
+        let groups: Vec<&str> = [0..4, 4..8, 8..12, 12..16].into_iter().filter_map(|group| letters.get(group)).collect();
+        Secret::from(groups.join("-"))
+    }
+}
+
+fn recovery_digest(code: &Secret) -> Digest {
+    let typed = secret::text(code).to_lowercase();
+    let bare: String = typed.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    secret::digest_of(RECOVERY_PURPOSE, &Secret::from(bare))
+}
+
+fn seal_subject(person: PersonId) -> String {
+    format!("second factor of {person}")
+}
+
+impl Fault for SecondFactorError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::On | Self::Off | Self::NotEnrolling => Kind::Conflict,
+            Self::Code => Kind::Invalid,
+            Self::Wait { .. } => Kind::Exhausted,
+            Self::State(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::On => "second-factor-on",
+            Self::Off => "second-factor-off",
+            Self::NotEnrolling => "not-enrolling",
+            Self::Code => "wrong-code",
+            Self::Wait { .. } => "too-many-attempts",
+            Self::State(error) => error.code(),
+        }
+    }
+
+    fn field(&self) -> Option<&str> {
+        matches!(self, Self::Code).then_some("code")
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Wait { wait } => Some(*wait),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Sessions: somebody who has signed in and has not left yet.
+//!
+//! What the browser holds is a random secret; what is kept is its digest. A session ends when it was not used for a
+//! while, when its time is over, when its owner ends it, and when a password changes.
+
+use crate::{
+    Accounts, Config, Happening, StateError, Visitor,
+    rows::{self, MARK, SESSIONS, SESSIONS_OF},
+    secret::{self, DIGEST_BYTES, Digest},
+};
+use gatehouse_base::{Fault, Kind};
+use gatehouse_store::Batch;
+use gatehouse_types::{PersonId, Secret, UnixTime};
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::IpAddr, time::Duration};
+
+/// The most sessions that somebody has; the one that was not used for longest ends for the next.
+const MOST: usize = 50;
+/// The time of use is written so often: a write for every request would cost more than it tells.
+const SEEN_EVERY: Duration = Duration::from_secs(300);
+const PURPOSE: &str = "session";
+
+/// Which session: the digest of its secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SessionId(pub(crate) Digest);
+
+/// A session that has just begun. Its secret is shown once, to the one that it is for.
+#[derive(Debug)]
+pub struct NewSession {
+    /// What the next requests show.
+    pub secret: Secret,
+    /// Whose it is.
+    pub person: PersonId,
+    /// When it ends at the latest.
+    pub ends: UnixTime,
+}
+
+/// A session as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SessionInfo {
+    /// What it is ended by.
+    pub id: String,
+    /// Since when.
+    pub began: UnixTime,
+    /// When it was used last, to five minutes.
+    pub seen: UnixTime,
+    /// From which address it began.
+    pub address: IpAddr,
+    /// With which program.
+    pub agent: String,
+    /// Whether it is the one that asks.
+    pub present: bool,
+}
+
+/// A session as it is kept. A stored type: its old forms must still load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) person: PersonId,
+    began: UnixTime,
+    seen: UnixTime,
+    address: IpAddr,
+    agent: String,
+}
+
+/// There is no such session.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// It has ended, or never was the caller's.
+    #[error("there is no such session")]
+    Unknown,
+    /// The accounts could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Session {
+    fn is_over(&self, now: UnixTime, config: &Config) -> bool {
+        now >= self.began + config.session_lifetime || now >= self.seen + config.session_idle
+    }
+}
+
+impl Accounts {
+    /// The session behind this secret, if it goes on.
+    pub(crate) async fn session(&self, secret: &Secret) -> Result<Option<(SessionId, PersonId)>, StateError> {
+        let id = SessionId(secret::digest_of(PURPOSE, secret));
+        let Some(mut row) = rows::find::<Session>(&self.events, SESSIONS, id.0).await? else { return Ok(None) };
+        let now = self.clock.now();
+        if row.value.is_over(now, &self.config) {
+            return Ok(None);
+        }
+        let person = row.value.person;
+        if now >= row.value.seen + SEEN_EVERY {
+            row.value.seen = now;
+            // Somebody else may have written it at this moment, or ended it: then theirs counts.
+            let _ = self.events.commit(row.rewritten()).await;
+        }
+        Ok(Some((id, person)))
+    }
+
+    /// A new session with the batch that begins it.
+    pub(crate) async fn beginning_session(
+        &self,
+        batch: Batch,
+        person: PersonId,
+        from: &Visitor,
+    ) -> Result<(Batch, NewSession), StateError> {
+        let now = self.clock.now();
+        let mut batch = batch;
+        let mut kept = self.kept_sessions(person).await?;
+        kept.sort_by_key(|(_, session)| session.seen);
+        let crowd = (kept.len() + 1).saturating_sub(MOST);
+        let over = |session: &Session| session.is_over(now, &self.config);
+        let ended = kept.iter().enumerate().filter(|(at, (_, session))| *at < crowd || over(session));
+        for (_, (id, _)) in ended {
+            batch = ending(batch, person, *id);
+        }
+        let secret = secret::draw(&*self.random);
+        let id = secret::digest_of(PURPOSE, &secret);
+        let session = Session { person, began: now, seen: now, address: from.address, agent: from.agent.clone() };
+        let batch = batch.and(rows::new(SESSIONS, id, &session)).put(SESSIONS_OF, rows::of_person(person, &id), MARK);
+        Ok((batch, NewSession { secret, person, ends: now + self.config.session_lifetime }))
+    }
+
+    /// Somebody's sessions that go on, the one used last first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn sessions(&self, person: PersonId, present: Option<SessionId>) -> Result<Vec<SessionInfo>, StateError> {
+        let now = self.clock.now();
+        let mut sessions = self.kept_sessions(person).await?;
+        sessions.retain(|(_, session)| !session.is_over(now, &self.config));
+        sessions.sort_by_key(|(_, session)| std::cmp::Reverse(session.seen));
+        let info = |(id, session): (Digest, Session)| {
+            let Session { began, seen, address, agent, .. } = session;
+            SessionInfo { id: SessionId(id).to_string(), began, seen, address, agent, present: present == Some(SessionId(id)) }
+        };
+        Ok(sessions.into_iter().map(info).collect())
+    }
+
+    /// Ends one of somebody's sessions.
+    ///
+    /// # Errors
+    /// There is none of this id.
+    pub async fn end_session(&self, person: PersonId, id: &str, from: &Visitor) -> Result<(), SessionError> {
+        let found = self.kept_sessions(person).await?.into_iter().find(|(kept, _)| SessionId(*kept).to_string() == id);
+        let (id, _) = found.ok_or(SessionError::Unknown)?;
+        let batch = self.telling(ending(Batch::new(), person, id), person, Happening::SessionEnded, Some(from)).await?;
+        self.events.commit(batch).await.map_err(StateError::Commit)?;
+        Ok(())
+    }
+
+    /// Ends all of somebody's sessions but one, in a batch.
+    pub(crate) async fn ending_sessions(&self, batch: Batch, person: PersonId, but: Option<SessionId>) -> Result<Batch, StateError> {
+        let sessions = self.kept_sessions(person).await?;
+        let ended = sessions.into_iter().filter(|(id, _)| Some(SessionId(*id)) != but);
+        Ok(ended.fold(batch, |batch, (id, _)| ending(batch, person, id)))
+    }
+
+    async fn kept_sessions(&self, person: PersonId) -> Result<Vec<(Digest, Session)>, StateError> {
+        let mut sessions = Vec::new();
+        for key in rows::tails(&self.events, SESSIONS_OF, rows::by_person(person), MOST * 2).await? {
+            let id = <Digest>::try_from(key.as_slice()).map_err(|_| StateError::Damaged("a session's key".to_owned()))?;
+            if let Some(row) = rows::find::<Session>(&self.events, SESSIONS, id).await? {
+                sessions.push((id, row.value));
+            }
+        }
+        Ok(sessions)
+    }
+}
+
+fn ending(batch: Batch, person: PersonId, id: Digest) -> Batch {
+    batch.delete(SESSIONS, id).delete(SESSIONS_OF, rows::of_person(person, &id))
+}
+
+impl fmt::Display for SessionId {
+    /// The first half of the digest: enough to tell sessions apart, of no use to whoever reads it.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..DIGEST_BYTES / 2].iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "SessionId({self})")
+    }
+}
+
+impl Fault for SessionError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Unknown => Kind::NotFound,
+            Self::State(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown => "no-such-session",
+            Self::State(error) => error.code(),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Signing in: address and password, then a second factor where there is one.
+//!
+//! What a stranger learns is the same for every address: the answer, the password's computation and one write to the
+//! log. Guesses are slowed down by [`throttle`](crate::throttle).
+
+use crate::{
+    Accounts, Email, Happening, NewPassword, NewSession, PasswordRefused, Proof, SecondFactorError, StateError, Visitor,
+    history::Fact,
+    password::{Busy, Kept, Verdict},
+    rows::{self, CHALLENGES},
+    secret,
+    throttle::PersonKey,
+};
+use gatehouse_base::{Fault, Kind};
+use gatehouse_store::Batch;
+use gatehouse_types::{PersonId, Secret, UnixTime};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+const CHALLENGE_ENDS: Duration = Duration::from_secs(300);
+const CHALLENGE_TRIES: u8 = 5;
+const CHALLENGE_PURPOSE: &str = "sign-in challenge";
+
+/// How far a sign-in came.
+#[derive(Debug)]
+pub enum SignedIn {
+    /// All the way.
+    Session(NewSession),
+    /// The password was right; a code is asked for.
+    SecondFactor(Challenge),
+}
+
+/// What the second step of a sign-in shows, to prove that the first one was made.
+#[derive(Debug)]
+pub struct Challenge {
+    /// Shown once, to the one who gave the password.
+    pub secret: Secret,
+    /// Until when it is good.
+    pub ends: UnixTime,
+}
+
+/// A sign-in that waits for its second factor. A stored type: its old forms must still load.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Waiting {
+    person: PersonId,
+    ends: UnixTime,
+    tries: u8,
+}
+
+/// A sign-in was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// Nobody has the address, or the password is another one: it is not told which.
+    #[error("the address or the password is wrong")]
+    Wrong,
+    /// The code does not fit.
+    #[error("the code does not fit, or was used already")]
+    Code,
+    /// The challenge is over.
+    #[error("this sign-in took too long or too many codes; begin again with the password")]
+    ChallengeOver,
+    /// There were too many failures.
+    #[error("too many attempts failed; wait {} seconds", wait.as_secs() + 1)]
+    Wait {
+        /// How long.
+        wait: Duration,
+    },
+    /// The new password is not accepted.
+    #[error(transparent)]
+    Refused(#[from] PasswordRefused),
+    /// There is no turn for the password.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The accounts could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Accounts {
+    /// The first step: address and password.
+    ///
+    /// # Errors
+    /// They do not fit, or it was tried too often.
+    pub async fn sign_in(&self, email: &str, password: &Secret, from: &Visitor) -> Result<SignedIn, SignInError> {
+        let email = email.trim().parse::<Email>().ok();
+        let found = match &email {
+            Some(email) => self.find_by_email(email).await?,
+            None => None,
+        };
+        let key = match (&found, &email) {
+            (Some((id, _)), _) => PersonKey::Known(*id),
+            (None, email) => PersonKey::Invented(invented(email.as_ref())),
+        };
+        let known = found.as_ref().is_some_and(|(_, row)| row.value.seen.contain(from.address));
+        if let Some(wait) = self.throttle().wait(key, from.address, known, self.clock.now()) {
+            return Err(SignInError::Wait { wait });
+        }
+        let verdict = self.passwords.compare(password, found.as_ref().map(|(_, row)| &row.value.password)).await?;
+        let Some((id, row)) = found.filter(|_| verdict != Verdict::Wrong) else {
+            self.throttle().failed(key, from.address, self.clock.now());
+            self.record_refusal(key, "password", from).await?;
+            return Err(SignInError::Wrong);
+        };
+        if verdict == Verdict::RightButOutdated {
+            self.keep_anew(id, password, &row.value.password).await?;
+        }
+        if row.value.second_factor.is_active() {
+            return Ok(SignedIn::SecondFactor(self.challenge(id, from).await?));
+        }
+        self.throttle().succeeded(key, from.address);
+        Ok(SignedIn::Session(self.begin_session(id, None, from).await?))
+    }
+
+    /// The second step: a code, or a recovery code.
+    ///
+    /// # Errors
+    /// It does not fit, or the challenge is over.
+    pub async fn answer_challenge(&self, challenge: &Secret, proof: &Proof, from: &Visitor) -> Result<NewSession, SignInError> {
+        let key = secret::digest_of(CHALLENGE_PURPOSE, challenge);
+        let now = self.clock.now();
+        // The try is counted before the code is looked at, so that a hundred at the same moment are not one.
+        let person = rows::change(&self.events, || async {
+            let row = rows::find::<Waiting>(&self.events, CHALLENGES, key).await?;
+            let mut row = row.filter(|row| now < row.value.ends && row.value.tries > 0).ok_or(SignInError::ChallengeOver)?;
+            if let Some(wait) = self.wait_of(row.value.person, from) {
+                return Err(SignInError::Wait { wait });
+            }
+            row.value.tries -= 1;
+            let person = row.value.person;
+            Ok((if row.value.tries == 0 { row.deleted() } else { row.rewritten() }, person))
+        })
+        .await?;
+        match self.begin_session(person, Some((key, proof)), from).await {
+            Err(SignInError::Code) => {
+                self.failed(person, from);
+                self.record_refusal(PersonKey::Known(person), "code", from).await?;
+                Err(SignInError::Code)
+            }
+            other => {
+                self.throttle().succeeded(PersonKey::Known(person), from.address);
+                other
+            }
+        }
+    }
+
+    /// Changes the password of somebody who knows the present one, and ends all sessions. The answer is a new one.
+    ///
+    /// # Errors
+    /// The present password is wrong, or the new one is not accepted.
+    pub async fn change_password(
+        &self,
+        person: PersonId,
+        present: &Secret,
+        new: &NewPassword,
+        from: &Visitor,
+    ) -> Result<NewSession, SignInError> {
+        if let Some(wait) = self.wait_of(person, from) {
+            return Err(SignInError::Wait { wait });
+        }
+        let row = self.find_person(person).await?.ok_or(SignInError::Wrong)?;
+        if self.passwords.compare(present, Some(&row.value.password)).await? == Verdict::Wrong {
+            self.failed(person, from);
+            self.record_refusal(PersonKey::Known(person), "password", from).await?;
+            return Err(SignInError::Wrong);
+        }
+        let kept = self.passwords.keep(new).await?;
+        let compared = row.value.password;
+        rows::change(&self.events, || async {
+            let mut row = self.find_person(person).await?.ok_or(SignInError::Wrong)?;
+            // Whoever changed it meanwhile knew the present one as well; this one was compared with another.
+            if row.value.password != compared {
+                return Err(SignInError::Wrong);
+            }
+            row.value.password = kept.clone();
+            let batch = self.ending_sessions(row.rewritten(), person, None).await?;
+            let (batch, session) = self.beginning_session(batch, person, from).await?;
+            Ok((self.telling(batch, person, Happening::PasswordChanged, Some(from)).await?, session))
+        })
+        .await
+    }
+
+    async fn begin_session(&self, person: PersonId, proof: Option<([u8; 32], &Proof)>, from: &Visitor) -> Result<NewSession, SignInError> {
+        rows::change(&self.events, || async {
+            let mut row = self.find_person(person).await?.ok_or(SignInError::Wrong)?;
+            let mut used = None;
+            match proof {
+                Some((_, proof)) => {
+                    used = self.proven(person, &mut row.value.second_factor, proof).map_err(|error| match error {
+                        SecondFactorError::State(error) => SignInError::State(error),
+                        _ => SignInError::Code,
+                    })?;
+                }
+                // It was enabled since the password was compared.
+                None if row.value.second_factor.is_active() => return Err(SignInError::ChallengeOver),
+                None => {}
+            }
+            row.value.seen.add(from.address);
+            let mut batch = row.rewritten();
+            if let Some((challenge, _)) = proof {
+                batch = batch.delete(CHALLENGES, challenge);
+            }
+            if let Some(happening) = used {
+                batch = self.telling(batch, person, happening, Some(from)).await?;
+            }
+            let happening = Happening::SignedIn { second_factor: proof.is_some() };
+            let batch = self.telling(batch, person, happening, Some(from)).await?;
+            Ok(self.beginning_session(batch, person, from).await?)
+        })
+        .await
+    }
+
+    async fn challenge(&self, person: PersonId, from: &Visitor) -> Result<Challenge, SignInError> {
+        let drawn = secret::draw(&*self.random);
+        let ends = self.clock.now() + CHALLENGE_ENDS;
+        let waiting = Waiting { person, ends, tries: CHALLENGE_TRIES };
+        let batch = rows::new(CHALLENGES, secret::digest_of(CHALLENGE_PURPOSE, &drawn), &waiting);
+        let batch = self.telling(batch, person, Happening::SecondFactorAsked, Some(from)).await?;
+        self.events.commit(batch).await.map_err(StateError::Commit)?;
+        Ok(Challenge { secret: drawn, ends })
+    }
+
+    /// One write for every refusal, whether somebody has the address or not.
+    async fn record_refusal(&self, key: PersonKey, reason: &str, from: &Visitor) -> Result<(), StateError> {
+        let batch = match key {
+            PersonKey::Known(person) => {
+                let happening = Happening::SignInRefused { reason: reason.to_owned() };
+                self.telling(Batch::new(), person, happening, Some(from)).await?
+            }
+            PersonKey::Invented(_) => self.stating(Batch::new(), &Fact::UnknownAddressTried)?,
+        };
+        self.events.commit(batch).await?;
+        Ok(())
+    }
+
+    async fn keep_anew(&self, person: PersonId, password: &Secret, compared: &Kept) -> Result<(), SignInError> {
+        // A password from before the present rules stays good; it is only kept at the present cost.
+        let Ok(password) = NewPassword::new(password.clone()) else { return Ok(()) };
+        let kept = self.passwords.keep(&password).await?;
+        rows::change(&self.events, || async {
+            let mut row = self.find_person(person).await?.ok_or(SignInError::Wrong)?;
+            // Somebody who changed it meanwhile must not get the old one back.
+            if row.value.password != *compared {
+                return Ok((Batch::new(), ()));
+            }
+            row.value.password = kept.clone();
+            Ok((row.rewritten(), ()))
+        })
+        .await
+    }
+}
+
+/// Invented addresses are told apart for the throttle only.
+fn invented(email: Option<&Email>) -> u64 {
+    let digest = secret::digest_of("invented address", &Secret::from(email.map(Email::folded).unwrap_or_default()));
+    digest[..8].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+impl Fault for SignInError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Wrong | Self::Code | Self::ChallengeOver => Kind::Unauthenticated,
+            Self::Wait { .. } => Kind::Exhausted,
+            Self::Refused(error) => error.kind(),
+            Self::Busy(error) => error.kind(),
+            Self::State(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Wrong => "wrong-password",
+            Self::Code => "wrong-code",
+            Self::ChallengeOver => "challenge-over",
+            Self::Wait { .. } => "too-many-attempts",
+            Self::Refused(error) => error.code(),
+            Self::Busy(error) => error.code(),
+            Self::State(error) => error.code(),
+        }
+    }
+
+    fn field(&self) -> Option<&str> {
+        match self {
+            Self::Refused(error) => error.field(),
+            _ => None,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Wait { wait } => Some(*wait),
+            Self::Busy(busy) => busy.retry_after(),
+            _ => None,
+        }
+    }
+}

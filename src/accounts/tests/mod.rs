@@ -1,0 +1,99 @@
+//! The accounts from outside: over a store in memory, with a clock that is moved by hand.
+
+mod doors;
+mod organisations;
+mod second_factor;
+mod sessions;
+mod sign_in;
+mod tokens;
+
+use crate::{
+    Accounts, Config, Happening, Member, NewPassword, NewPerson, NewSession, PasswordConfig, PersonInfo, Role, SCHEMA, SignInError,
+    SignedIn, Visitor,
+};
+use gatehouse_base::{SimulatedClock, SystemRandom, config::Size};
+use gatehouse_events::{Events, KeySealer, LocalBus, SealError};
+use gatehouse_store::Store;
+use gatehouse_types::{Secret, UnixTime};
+use std::{sync::Arc, time::Duration};
+
+const PASSWORD: &str = "tall ships sail";
+pub(crate) const START: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+/// Accounts with Ann in them.
+pub(crate) struct World {
+    pub(crate) accounts: Accounts,
+    pub(crate) clock: Arc<SimulatedClock>,
+    pub(crate) ann: PersonInfo,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let store = Store::memory().expect("a store");
+        store.prepare(&[gatehouse_events::SCHEMA, SCHEMA]).await.expect("prepared");
+        let clock = Arc::new(SimulatedClock::new(START));
+        let events = Events::new(store, Arc::new(LocalBus::default()), Arc::new(Reversed), Arc::new(SystemRandom));
+        // The cheapest there is: these tests are not about its price.
+        let password = PasswordConfig { memory: Size::kib(64), passes: 1, ..PasswordConfig::default() };
+        let config = Config { password, ..Config::default() };
+        let accounts = Accounts::new(events, Arc::new(Reversed), clock.clone(), Arc::new(SystemRandom), config);
+        let ann = add(&accounts, "ann@example.com").await;
+        Self { accounts, clock, ann }
+    }
+
+    pub(crate) fn pass(&self, span: Duration) {
+        self.clock.advance(span);
+    }
+
+    pub(crate) async fn sign_in(&self, from: &Visitor) -> NewSession {
+        match self.accounts.sign_in("ann@example.com", &secret(PASSWORD), from).await.expect("signed in") {
+            SignedIn::Session(session) => session,
+            SignedIn::SecondFactor(_) => panic!("a second factor is asked for"),
+        }
+    }
+
+    pub(crate) async fn refused(&self, email: &str, password: &str, from: &Visitor) -> SignInError {
+        self.accounts.sign_in(email, &secret(password), from).await.expect_err("refused")
+    }
+
+    /// Ann in her own organisation.
+    pub(crate) async fn ann_at_home(&self) -> Member {
+        let home = self.accounts.organisations_of(self.ann.id).await.expect("organisations")[0].clone();
+        assert_eq!((home.personal, home.role), (true, Role::Owner));
+        Member { person: self.ann.id, organisation: home.id, role: home.role }
+    }
+
+    pub(crate) async fn history(&self) -> Vec<Happening> {
+        let history = self.accounts.history(self.ann.id, None, 100).await.expect("history");
+        history.into_iter().map(|entry| entry.happening).collect()
+    }
+}
+
+pub(crate) async fn add(accounts: &Accounts, email: &str) -> PersonInfo {
+    let password = NewPassword::new(secret(PASSWORD)).expect("a good password");
+    let new = NewPerson { email: email.parse().expect("address"), name: email.to_owned(), password, operator: false };
+    accounts.add_person(new).await.expect("added")
+}
+
+pub(crate) fn secret(text: &str) -> Secret {
+    Secret::from(text.to_owned())
+}
+
+pub(crate) fn from(address: &str) -> Visitor {
+    Visitor::new(address.parse().expect("address"), "browser")
+}
+
+/// Seals by turning bytes around and naming the subject: enough to see whether something is sealed, and for whom.
+struct Reversed;
+
+impl KeySealer for Reversed {
+    fn seal(&self, subject: &str, key: &Secret) -> Result<Vec<u8>, SealError> {
+        Ok([subject.as_bytes(), b"|", &key.expose().iter().rev().copied().collect::<Vec<u8>>()].concat())
+    }
+
+    fn unseal(&self, subject: &str, sealed: &[u8]) -> Result<Secret, SealError> {
+        let bound = [subject.as_bytes(), b"|"].concat();
+        let key = sealed.strip_prefix(bound.as_slice()).ok_or_else(|| SealError("another subject's".into()))?;
+        Ok(Secret::new(key.iter().rev().copied().collect()))
+    }
+}
