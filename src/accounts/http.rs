@@ -261,7 +261,7 @@ fn tokens(accounts: &Accounts) -> Routes {
     Routes::new()
         .get(
             "/v1/tokens",
-            with!(accounts, |granted: Granted<ActForSelf>| { Answer::<Json<Vec<TokenInfo>>>::Ok(Json(accounts.tokens(*granted).await?)) }),
+            with!(accounts, |granted: Granted<ActForSelf>| Answer::<Json<Vec<TokenInfo>>>::Ok(Json(accounts.tokens(*granted).await?))),
         )
         .post(
             "/v1/tokens",

@@ -44,8 +44,9 @@ pub(crate) fn accepted(secret: &Secret, code: &str, now: UnixTime, last: Option<
     let given = Secret::from(code);
     let Step(present) = Step::at(now);
     // All of them are computed, whichever fits: the time says nothing.
-    let matching = (present - WINDOW..=present + WINDOW).filter(|step| Secret::from(code_at(secret, Step(*step))) == given);
-    matching.map(Step).filter(|step| last.is_none_or(|last| *step > last)).last()
+    let matching: Vec<Step> =
+        (present - WINDOW..=present + WINDOW).map(Step).filter(|step| Secret::from(code_at(secret, *step)) == given).collect();
+    matching.into_iter().rfind(|step| last.is_none_or(|last| *step > last))
 }
 
 pub(crate) fn code_at(secret: &Secret, Step(step): Step) -> String {

@@ -1,5 +1,6 @@
 //! The product driven from outside, and the rules that hold for the tree as a whole.
 
+mod accounts;
 mod backup;
 mod coap;
 mod command_line;
