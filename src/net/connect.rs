@@ -91,8 +91,8 @@ impl Connector {
         let mut stream = Box::new(SslStream::new(ssl, Socket::new(tcp)).map_err(ContextError::from)?);
         let done = Pin::new(stream.as_mut()).connect().await;
         done.map_err(|error| HandshakeError::constrained(error, refusal(stream.ssl())))?;
-        let peer =
-            Peer::unproven(address).served_by(Engine::OpenSsl).speaking(stream.ssl().selected_alpn_protocol()).proven(found(stream.ssl()));
+        let peer = Peer::unproven(address).served_by(Engine::OpenSsl).agreeing(stream.ssl());
+        let peer = peer.speaking(stream.ssl().selected_alpn_protocol()).proven(found(stream.ssl()));
         Ok((Stream::openssl(stream), peer))
     }
 }

@@ -21,7 +21,13 @@ pub enum Refusal {
 
 /// What a server has to present.
 #[derive(Clone)]
-pub struct ServerTrust(Believed);
+pub struct ServerTrust {
+    believed: Believed,
+    shown_to: Option<Arc<Onlooker>>,
+}
+
+/// Sees what a server presents.
+type Onlooker = dyn Fn(&[&[u8]]) + Send + Sync;
 
 #[derive(Clone)]
 enum Believed {
@@ -34,28 +40,41 @@ enum Believed {
 impl ServerTrust {
     /// A chain that leads to one of these anchors. Whose name it has remains for the caller to compare.
     pub fn anchors(anchors: Arc<Anchors>, clock: Arc<dyn Clock>) -> Self {
-        Self(Believed::Anchors { anchors, policy: Policy::new(Purpose::Server), clock })
+        Self::only(Believed::Anchors { anchors, policy: Policy::new(Purpose::Server), clock })
     }
 
     /// A server whose own certificate, the first of its chain, has this fingerprint (SHA-256 over its DER); nothing else is asked
     /// of it. Another certificate of the chain does not count: the handshake proves the first one's key only.
     pub fn fingerprint(certificate: Fingerprint) -> Self {
-        Self(Believed::Fingerprint(certificate))
+        Self::only(Believed::Fingerprint(certificate))
     }
 
     /// Whatever the server presents: whoever sits between can read and change everything. For a bench with a device whose
     /// certificate nobody has.
     pub fn danger_anything() -> Self {
-        Self(Believed::Anything)
+        Self::only(Believed::Anything)
     }
 
     /// No certificate: for peers that share a key.
     pub fn nothing() -> Self {
-        Self(Believed::Nothing)
+        Self::only(Believed::Nothing)
+    }
+
+    fn only(believed: Believed) -> Self {
+        Self { believed, shown_to: None }
+    }
+
+    /// The same, and shows what a server presents, its own certificate first, before that is judged. Called inside the handshake.
+    #[must_use]
+    pub fn shown_to(self, onlooker: impl Fn(&[&[u8]]) + Send + Sync + 'static) -> Self {
+        Self { shown_to: Some(Arc::new(onlooker)), ..self }
     }
 
     pub(crate) fn judge(&self, presented: &[&[u8]]) -> Result<Option<VerifiedChain>, Refusal> {
-        match &self.0 {
+        if let Some(show) = &self.shown_to {
+            show(presented);
+        }
+        match &self.believed {
             Believed::Anchors { anchors, policy, clock } => Ok(Some(anchors.verify(presented, policy, clock.now())?)),
             Believed::Fingerprint(pinned) => match presented.first() {
                 Some(own) if Fingerprint::of(own) == *pinned => Ok(None),
@@ -69,7 +88,7 @@ impl ServerTrust {
 
 impl fmt::Debug for ServerTrust {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.believed {
             Believed::Anchors { anchors, .. } => write!(out, "ServerTrust({anchors:?})"),
             Believed::Fingerprint(pinned) => write!(out, "ServerTrust({pinned})"),
             Believed::Anything => out.write_str("ServerTrust(anything)"),

@@ -159,7 +159,7 @@ impl DtlsAssociation {
         }
     }
 
-    /// Why the handshake failed, in OpenSSL's words.
+    /// Why the peer broke off, in OpenSSL's words, while OpenSSL has it.
     pub(crate) fn fault(&self) -> Option<&str> {
         match &self.0 {
             State::OpenSsl(begun) => begun.fault.as_deref(),
@@ -278,7 +278,8 @@ impl OnOpenSsl {
 
     fn establish(&mut self, proof: Proof) {
         self.phase = Phase::Established;
-        self.events.push_back(Event::Established(proof));
+        let alpn = self.stream.ssl().selected_alpn_protocol().map(<[u8]>::to_vec);
+        self.events.push_back(Event::Established { proof, alpn });
     }
 
     fn read(&mut self) {
@@ -292,7 +293,10 @@ impl OnOpenSsl {
                     self.goodbye();
                     return self.end(Closed::Peer);
                 }
-                Err(_) => return self.end(Closed::Protocol),
+                Err(error) => {
+                    self.fault = Some(error.to_string());
+                    return self.end(Closed::Protocol);
+                }
             }
         }
     }
@@ -444,10 +448,6 @@ impl Association for OnOpenSsl {
 
     fn poll_timeout(&self) -> Option<Instant> {
         self.deadline.into_iter().chain(self.rest).min()
-    }
-
-    fn alpn(&self) -> Option<&[u8]> {
-        self.stream.ssl().selected_alpn_protocol()
     }
 }
 

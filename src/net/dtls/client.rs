@@ -64,7 +64,7 @@ impl DtlsConnector {
             }
         }
         if let Some(ssl) = client.association.ssl() {
-            client.peer = client.peer.speaking(ssl.selected_alpn_protocol()).proven(found(ssl));
+            client.peer = client.peer.agreeing(ssl).speaking(ssl.selected_alpn_protocol()).proven(found(ssl));
         }
         Ok(client)
     }
@@ -112,16 +112,19 @@ impl DtlsClient {
     /// The next record. `None` when the association is over. Can be given up and asked again.
     ///
     /// # Errors
-    /// The network says that nobody is there.
+    /// The network says that nobody is there, or the server broke off.
     pub async fn receive(&mut self) -> io::Result<Option<Bytes>> {
         loop {
             if let Some(record) = self.records.pop_front() {
                 return Ok(Some(record));
             }
-            if self.closed.is_some() {
-                return Ok(None);
+            match self.closed {
+                None => self.turn().await?,
+                Some(Closed::Protocol) => {
+                    return Err(io::Error::other(self.association.fault().unwrap_or("the server broke off").to_owned()));
+                }
+                Some(_) => return Ok(None),
             }
-            self.turn().await?;
         }
     }
 
@@ -149,7 +152,7 @@ impl DtlsClient {
         }
         while let Some(event) = self.association.poll_event() {
             match event {
-                Event::Established(_) => {}
+                Event::Established { .. } => {}
                 Event::Data(record) => self.records.push_back(record),
                 Event::Closed(why) => self.closed = Some(why),
             }

@@ -283,12 +283,11 @@ impl<E: Engine> Associations<E> {
                     self.events.push_back(PeerEvent::Data { id, record });
                 }
                 Some(Event::Closed(why)) => return self.remove(id, why),
-                Some(Event::Established(Proof::Nothing)) => {
+                Some(Event::Established { proof: Proof::Nothing, .. }) => {
                     slot.stage = Stage::HalfOpen { served: true };
                     self.events.push_back(PeerEvent::Established { id, from, chain: None, alpn: None, begun });
                 }
-                Some(Event::Established(proof)) => {
-                    let alpn = slot.association.alpn().map(<[u8]>::to_vec);
+                Some(Event::Established { proof, alpn }) => {
                     if !self.promote(now, id) {
                         return self.close(now, id, Closed::Refused);
                     }

@@ -78,18 +78,13 @@ pub(crate) trait Association: Send + 'static {
 
     /// When to call `handle_timeout`.
     fn poll_timeout(&self) -> Option<Instant>;
-
-    /// The protocol that both ends agreed on in the handshake (RFC 7301), where there was one.
-    fn alpn(&self) -> Option<&[u8]> {
-        None
-    }
 }
 
 /// What happened in an association.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Records can be exchanged.
-    Established(Proof),
+    /// Records can be exchanged, in the protocol that both ends agreed on in their handshake, where they did (RFC 7301).
+    Established { proof: Proof, alpn: Option<Vec<u8>> },
     /// One record of the peer.
     Data(Bytes),
     /// It is over.

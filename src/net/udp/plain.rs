@@ -32,7 +32,11 @@ impl Engine for PlainEngine {
     }
 
     fn meet(&mut self, now: Instant, _from: SocketAddr, datagram: &[u8]) -> Meeting<Plain> {
-        let mut plain = Plain { mtu: self.mtu, events: VecDeque::from([Event::Established(Proof::Nothing)]), transmits: VecDeque::new() };
+        let mut plain = Plain {
+            mtu: self.mtu,
+            events: VecDeque::from([Event::Established { proof: Proof::Nothing, alpn: None }]),
+            transmits: VecDeque::new(),
+        };
         plain.handle_datagram(now, datagram);
         Meeting::Begun(plain)
     }

@@ -271,7 +271,7 @@ impl Client {
     }
 
     pub(super) fn is_established(&self) -> bool {
-        self.events.iter().any(|event| matches!(event, Event::Established(_)))
+        self.events.iter().any(|event| matches!(event, Event::Established { .. }))
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -58,7 +58,7 @@ impl Association for ToyAssociation {
         match datagram {
             [b'f', ..] if !self.established => {
                 (self.established, self.deadline) = (true, None);
-                self.events.push_back(Event::Established(Proof::Chain(chain())));
+                self.events.push_back(Event::Established { proof: Proof::Chain(chain()), alpn: None });
             }
             [b'd', data @ ..] if self.established => self.events.push_back(Event::Data(Bytes::copy_from_slice(data))),
             [b'b', ..] => self.events.push_back(Event::Closed(Closed::Peer)),
