@@ -3,6 +3,7 @@
 //! A device whose key is made here takes one key generation and one signature. The floor is how many of those all workers
 //! together get done in a second, with nothing else; it is measured before and after each batch of the same run, with the same
 //! number of threads. What lies between is deciding, encoding, the lint, sealing, the bundle, the journal and the disk.
+//! Beside the rates stands the processor's time for one, to which neighbours on the machine and the disk do less.
 //!
 //! `cargo bench --bench factory` (arguments after `--`: devices of a batch, folder for the files)
 
@@ -16,6 +17,7 @@ use gatehouse_ca::{
 use gatehouse_factory::{BatchOrder, Delivery, Factory, Recipient, Settings, Surroundings, What};
 use gatehouse_pki::{KeyAlgorithm, Signer, SoftwareKey};
 use std::{
+    fmt,
     hint::black_box,
     path::{Path, PathBuf},
     sync::{
@@ -55,19 +57,51 @@ fn main() {
         for run in 1..=RUNS {
             let before = floor(workers);
             let delivery = if sealed { Delivery::Sealed(recipient()) } else { Delivery::DangerPlain };
-            let rate = batch(&mut factory, &unlock, dir.path(), &format!("{sealed}-{run}"), devices, delivery);
-            let floor = (before + floor(workers)) / 2.0;
+            let made = batch(&mut factory, &unlock, dir.path(), &format!("{sealed}-{run}"), devices, delivery);
+            let after = floor(workers);
+            let floor = Pace { rate: (before.rate + after.rate) / 2.0, processor: (before.processor + after.processor) / 2.0 };
             let keys = if sealed { "sealed keys" } else { "plain keys " };
-            println!("{keys} run {run}: {rate:6.0} devices/s, floor {floor:6.0}/s, ratio {:.2}", rate / floor);
+            println!(
+                "{keys} run {run}: {made}, floor {floor}, ratio {:.2} ({:.2})",
+                made.rate / floor.rate,
+                floor.processor / made.processor
+            );
         }
     }
 }
 
-/// Key generations with a signature each, in a second, by so many threads.
-fn floor(workers: usize) -> f64 {
+/// How fast something went.
+struct Pace {
+    /// How many in a second.
+    rate: f64,
+    /// The processor's time for each, all threads together, in microseconds.
+    processor: f64,
+}
+
+impl Pace {
+    /// So many since then.
+    fn of(done: u64, elapsed: Duration, processor_before: Duration) -> Self {
+        let processor = processor_time().saturating_sub(processor_before);
+        Self { rate: done as f64 / elapsed.as_secs_f64(), processor: processor.as_secs_f64() * 1e6 / done as f64 }
+    }
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:6.0}/s and {:5.1} us", self.rate, self.processor)
+    }
+}
+
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Key generations with a signature each, by so many threads.
+fn floor(workers: usize) -> Pace {
     let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
     let line = SoftwareKey::generate(KeyAlgorithm::P256).expect("a key");
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), processor_time());
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
@@ -84,13 +118,14 @@ fn floor(workers: usize) -> f64 {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    done.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
+    Pace::of(done.load(Ordering::Relaxed), begun.elapsed(), before)
 }
 
-fn batch(factory: &mut Factory, unlock: &Unlock, dir: &Path, name: &str, devices: u64, delivery: Delivery) -> f64 {
+fn batch(factory: &mut Factory, unlock: &Unlock, dir: &Path, name: &str, devices: u64, delivery: Delivery) -> Pace {
     let order = BatchOrder { what: What::Count(devices), line: None, order: None, out: dir.join(name), delivery };
+    let before = processor_time();
     let report = factory.batch(&order, unlock, &mut |_| {}).expect("a batch");
-    devices as f64 / report.took.as_secs_f64()
+    Pace::of(devices, report.took, before)
 }
 
 fn recipient() -> Recipient {
