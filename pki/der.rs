@@ -3,12 +3,12 @@
 //! Certificates, requests, revocation lists and signed messages come from peers, so their encoding is judged before
 //! anything is looked up in it: [`check`] walks the whole element once and refuses whatever BER allows and DER does not
 //! (X.690 §8, §10, §11), deep nesting and trailing bytes. Afterwards a [`Reader`] takes it apart; it copies nothing and
-//! allocates nothing. [`mod@write`] goes the other way.
+//! allocates nothing. [`mod@write`] and [`append`] go the other way.
 //!
 //! This crate reads with it, and the few that have messages of their own in DER: custody its requests, the factory
 //! its CMS, tokens their signatures. It knows none of them. What only this crate needs stays inside of it.
 
-pub(crate) mod append;
+pub mod append;
 mod check;
 mod error;
 mod time;

@@ -7,7 +7,7 @@ use super::tag;
 use gatehouse_types::UnixTime;
 
 /// Appends an element with the content that `write` appends.
-pub(crate) fn within(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
+pub fn within(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(tag);
     let start = out.len();
     write(out);
@@ -23,7 +23,7 @@ pub(crate) fn within(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>
 }
 
 /// Appends an element with this content.
-pub(crate) fn element(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
+pub fn element(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     within(out, tag, |out| out.extend_from_slice(content));
 }
 

@@ -391,11 +391,11 @@ impl<'a> Bench<'a> {
 
     fn part(&self, path: &Path, jobs: Vec<Job>) -> Result<(File, Vec<Made>), FactoryError> {
         let mut file = BundleFile::create(path)?;
-        let session = self.session()?;
+        let mut session = self.session()?;
         let now = self.around.clock.now();
         let mut devices = Vec::with_capacity(jobs.len());
         for Job { serial, request } in jobs {
-            devices.push(made(self.make(&mut file, serial, request, session.as_ref(), now)?, None));
+            devices.push(made(self.make(&mut file, serial, request, session.as_mut(), now)?, None));
         }
         Ok((file.finish()?, devices))
     }
@@ -413,7 +413,7 @@ impl<'a> Bench<'a> {
         file: &mut BundleFile,
         serial: DeviceSerial,
         request: Option<SignedCsr>,
-        session: Option<&Session<'_>>,
+        session: Option<&mut Session<'_>>,
         now: UnixTime,
     ) -> Result<Entry, FactoryError> {
         let (request, key) = match request {
@@ -506,10 +506,10 @@ impl Factory {
         }
         self.may_sign(&line, 1)?;
         let bench = Bench::new(self, &line, &order.delivery, unlock)?;
-        let session = bench.session()?;
+        let mut session = bench.session()?;
         let at = self.now();
         let mut file = BundleFile::create(&beside)?;
-        let entry = bench.make(&mut file, serial, request, session.as_ref(), at)?;
+        let entry = bench.make(&mut file, serial, request, session.as_mut(), at)?;
         file.finish()?.sync_all().map_err(FileError::at(&beside))?;
         files::sync_parent(&beside)?;
         let devices = vec![made(entry.clone(), replaces)];

@@ -5,5 +5,6 @@
 //! [`gatehouse_pki::Signer`], and sealing a hundred thousand keys with one key agreement each would take longer than
 //! making them.
 
+mod agreement;
 pub(crate) mod sealed;
 pub(crate) mod signed;

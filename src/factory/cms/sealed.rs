@@ -4,16 +4,16 @@
 //! (RSAES-OAEP, RFC 3560). Every message has a content key of its own. For elliptic recipients the messages of one
 //! [`Session`] share the ephemeral key, and each has its own random user keying material, so that the key that
 //! wraps the content key differs too: one key agreement serves hundreds of messages, and what opens one of them
-//! opens no other. `openssl cms -decrypt` opens them all.
+//! opens no other; [`agreement`](super::agreement) does that part. `openssl cms -decrypt` opens them all.
 
+use super::agreement::{Agreed, CONTENT_KEY, MATERIAL};
 use gatehouse_pki::der::{
-    tag::{NULL, OID, context},
+    append::{element, within},
+    tag::{self, OID},
     write,
 };
 use gatehouse_types::{Random, Secret};
 use openssl::{
-    cipher::{Cipher, CipherRef},
-    cipher_ctx::CipherCtx,
     cms::CmsContentInfo,
     ec::EcKey,
     encrypt::Encrypter,
@@ -25,31 +25,22 @@ use openssl::{
     x509::X509,
 };
 use ring::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
-    agreement::{self, EphemeralPrivateKey, UnparsedPublicKey},
-    digest::{Context, SHA256},
+    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey},
+    agreement,
 };
 use zeroize::Zeroizing;
 
 /// The smallest RSA key that is sealed to.
 const MIN_RSA_BITS: u32 = 2048;
 
-const CONTENT_KEY: usize = 32;
 const NONCE: usize = 12;
 const MAC: usize = 16;
-const USER_KEYING_MATERIAL: usize = 32;
-/// What AES key wrap works on, and what it begins with (RFC 3394 §2.2.3).
-const SEMIBLOCK: usize = 8;
-const INITIAL: u8 = 0xa6;
-/// A content key once it is wrapped.
-const WRAPPED: usize = SEMIBLOCK + CONTENT_KEY;
+/// More than a message takes beside what is encrypted and the recipient's part.
+const FRAME: usize = 128;
 
 const ID_AUTH_ENVELOPED_DATA: [u8; 13] = [OID, 11, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x17];
 const ID_DATA: [u8; 11] = [OID, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];
 const ID_AES256_GCM: [u8; 11] = [OID, 9, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2e];
-const ID_AES256_WRAP: [u8; 11] = [OID, 9, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2d];
-const ID_ECDH_SHA256: [u8; 8] = [OID, 6, 0x2b, 0x81, 0x04, 0x01, 0x0b, 0x01];
-const ID_EC_PUBLIC_KEY: [u8; 9] = [OID, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const ID_RSAES_OAEP: [u8; 11] = [OID, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x07];
 const ID_MGF1: [u8; 11] = [OID, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08];
 const ID_SHA256: [u8; 11] = [OID, 9, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
@@ -107,7 +98,7 @@ impl Recipient {
     pub fn session(&self) -> Result<Session<'_>, SealError> {
         let agreed = match &self.key {
             RecipientKey::Rsa(_) => None,
-            RecipientKey::Elliptic { algorithm, point } => Some(Agreed::new(algorithm, point)?),
+            RecipientKey::Elliptic { algorithm, point } => Some(Agreed::new(algorithm, point, &self.identifier)?),
         };
         Ok(Session { recipient: self, agreed })
     }
@@ -146,130 +137,75 @@ pub struct Session<'a> {
     agreed: Option<Agreed>,
 }
 
-struct Agreed {
-    originator: Vec<u8>,
-    shared: Secret,
-    aes: Cipher,
-}
-
-impl Agreed {
-    fn new(algorithm: &'static agreement::Algorithm, point: &[u8]) -> Result<Self, SealError> {
-        let random = ring::rand::SystemRandom::new();
-        let ephemeral = EphemeralPrivateKey::generate(algorithm, &random).map_err(|_| SealError::Key)?;
-        let public = ephemeral.compute_public_key().map_err(|_| SealError::Key)?;
-        let peer = UnparsedPublicKey::new(algorithm, point);
-        let shared = agreement::agree_ephemeral(ephemeral, &peer, |secret| Secret::new(secret.to_vec())).map_err(|_| SealError::Key)?;
-        let algorithm = write::sequence(&[&ID_EC_PUBLIC_KEY]);
-        let public = write::bits(public.as_ref());
-        let aes = Cipher::fetch(None, "AES-256-ECB", None).map_err(SealError::Crypto)?;
-        Ok(Self { originator: write::context(0, &[&write::context(1, &[&algorithm, &public])]), shared, aes })
-    }
-
-    /// ANSI X9.63 with SHA-256 over the shared secret and ECC-CMS-SharedInfo (RFC 5753 §7.2).
-    fn wrapping_key(&self, material: &[u8], wrap: &[u8]) -> Secret {
-        let bits = (CONTENT_KEY as u32 * 8).to_be_bytes();
-        let info = write::sequence(&[wrap, &write::context(0, &[&write::octets(material)]), &write::context(2, &[&write::octets(&bits)])]);
-        let mut hash = Context::new(&SHA256);
-        hash.update(self.shared.expose());
-        hash.update(&1u32.to_be_bytes());
-        hash.update(&info);
-        Secret::new(hash.finish().as_ref().to_vec())
-    }
-}
-
 impl Session<'_> {
     /// Seals the secret: the DER of a CMS message.
     ///
     /// # Errors
     /// OpenSSL fails.
-    pub fn seal(&self, secret: &Secret, random: &dyn Random) -> Result<Vec<u8>, SealError> {
-        let mut content_key = vec![0; CONTENT_KEY];
-        random.fill(&mut content_key);
-        let content_key = Secret::new(content_key);
-        let mut nonce = [0; NONCE];
-        random.fill(&mut nonce);
+    pub fn seal(&mut self, secret: &Secret, random: &dyn Random) -> Result<Vec<u8>, SealError> {
+        // At once: a call of the operating system each would cost more than what is drawn.
+        let mut drawn = Zeroizing::new([0; CONTENT_KEY + NONCE + MATERIAL]);
+        random.fill(&mut *drawn);
+        let (content_key, public) = drawn.split_at(CONTENT_KEY);
+        let (nonce, material) = public.split_at(NONCE);
         let mut text = secret.expose().to_vec();
-        let cipher =
-            LessSafeKey::new(UnboundKey::new(&AES_256_GCM, content_key.expose()).expect("the content key has the cipher's length"));
-        let mac = cipher
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut text)
-            .expect("a key is far shorter than what GCM seals");
-        let algorithm = write::sequence(&[&ID_AES256_GCM, &write::sequence(&[&write::octets(&nonce), &write::small(MAC as u8)])]);
-        let content = write::sequence(&[&ID_DATA, &algorithm, &write::element(context(0), &[&text])]);
-        let recipients = write::set(&[&self.recipient_info(&content_key, random)?]);
-        let message = write::sequence(&[&write::small(0), &recipients, &content, &write::octets(mac.as_ref())]);
-        Ok(write::sequence(&[&ID_AUTH_ENVELOPED_DATA, &write::context(0, &[&message])]))
+        let mac = encrypt(&mut text, content_key, nonce);
+        let recipient = self.recipient_info(content_key, material)?;
+        let mut out = Vec::with_capacity(recipient.len() + text.len() + FRAME);
+        within(&mut out, tag::SEQUENCE, |out| {
+            out.extend_from_slice(&ID_AUTH_ENVELOPED_DATA);
+            within(out, tag::context_constructed(0), |out| {
+                within(out, tag::SEQUENCE, |out| {
+                    out.extend_from_slice(&write::small(0));
+                    element(out, tag::SET, &recipient);
+                    within(out, tag::SEQUENCE, |out| {
+                        out.extend_from_slice(&ID_DATA);
+                        within(out, tag::SEQUENCE, |out| {
+                            out.extend_from_slice(&ID_AES256_GCM);
+                            within(out, tag::SEQUENCE, |out| {
+                                element(out, tag::OCTET_STRING, nonce);
+                                out.extend_from_slice(&write::small(MAC as u8));
+                            });
+                        });
+                        element(out, tag::context(0), &text);
+                    });
+                    element(out, tag::OCTET_STRING, mac.as_ref());
+                });
+            });
+        });
+        Ok(out)
     }
 
-    fn recipient_info(&self, content_key: &Secret, random: &dyn Random) -> Result<Vec<u8>, SealError> {
-        match (&self.recipient.key, &self.agreed) {
-            (RecipientKey::Rsa(key), _) => self.transport(key, content_key).map_err(SealError::Crypto),
-            (_, Some(agreed)) => self.agreement(agreed, content_key, random),
+    fn recipient_info(&mut self, content_key: &[u8], material: &[u8]) -> Result<Vec<u8>, SealError> {
+        match (&self.recipient.key, &mut self.agreed) {
+            (RecipientKey::Rsa(key), _) => transport(key, &self.recipient.identifier, content_key).map_err(SealError::Crypto),
+            (_, Some(agreed)) => agreed.recipient_info(content_key, material).map_err(SealError::Crypto),
             (RecipientKey::Elliptic { .. }, None) => Err(SealError::Key),
         }
     }
-
-    /// KeyAgreeRecipientInfo (RFC 5652 §6.2.2).
-    fn agreement(&self, agreed: &Agreed, content_key: &Secret, random: &dyn Random) -> Result<Vec<u8>, SealError> {
-        let mut material = [0; USER_KEYING_MATERIAL];
-        random.fill(&mut material);
-        let wrap = write::sequence(&[&ID_AES256_WRAP]);
-        let key = agreed.wrapping_key(&material, &wrap);
-        let wrapped = wrapped(&agreed.aes, &key, content_key).map_err(SealError::Crypto)?;
-        let encrypted = write::sequence(&[&self.recipient.identifier, &write::octets(&wrapped)]);
-        let parts: [&[u8]; 5] = [
-            &write::small(3),
-            &agreed.originator,
-            &write::context(1, &[&write::octets(&material)]),
-            &write::sequence(&[&ID_ECDH_SHA256, &wrap]),
-            &write::sequence(&[&encrypted]),
-        ];
-        Ok(write::context(1, &parts))
-    }
-
-    /// KeyTransRecipientInfo (RFC 5652 §6.2.1) with OAEP over SHA-256.
-    fn transport(&self, key: &PKey<Public>, content_key: &Secret) -> Result<Vec<u8>, ErrorStack> {
-        let mut encrypter = Encrypter::new(key)?;
-        encrypter.set_rsa_padding(Padding::PKCS1_OAEP)?;
-        encrypter.set_rsa_oaep_md(MessageDigest::sha256())?;
-        encrypter.set_rsa_mgf1_md(MessageDigest::sha256())?;
-        let mut encrypted = vec![0; encrypter.encrypt_len(content_key.expose())?];
-        let length = encrypter.encrypt(content_key.expose(), &mut encrypted)?;
-        encrypted.truncate(length);
-        let hash = write::sequence(&[&ID_SHA256, &[NULL, 0]]);
-        let mask = write::sequence(&[&ID_MGF1, &hash]);
-        let parameters = write::sequence(&[&write::context(0, &[&hash]), &write::context(1, &[&mask])]);
-        let algorithm = write::sequence(&[&ID_RSAES_OAEP, &parameters]);
-        Ok(write::sequence(&[&write::small(0), &self.recipient.identifier, &algorithm, &write::octets(&encrypted)]))
-    }
 }
 
-/// AES key wrap (RFC 3394 §2.2.1). OpenSSL's own computes each of its 24 blocks without the processor's AES instructions,
-/// which takes longer than all the rest of sealing.
-fn wrapped(aes: &CipherRef, key: &Secret, content_key: &Secret) -> Result<[u8; WRAPPED], ErrorStack> {
-    let mut context = CipherCtx::new()?;
-    context.encrypt_init(Some(aes), Some(key.expose()), None)?;
-    context.set_padding(false);
-    // The integrity check, then the content key; both are ciphertext in the end.
-    let mut registers = Zeroizing::new([INITIAL; WRAPPED]);
-    registers[SEMIBLOCK..].copy_from_slice(content_key.expose());
-    let (check, text) = registers.split_at_mut(SEMIBLOCK);
-    let mut block = Zeroizing::new([0; 2 * SEMIBLOCK]);
-    let mut encrypted = [0; 4 * SEMIBLOCK];
-    let mut step = 0;
-    for _ in 0..6 {
-        for register in text.chunks_exact_mut(SEMIBLOCK) {
-            step += 1;
-            block[..SEMIBLOCK].copy_from_slice(check);
-            block[SEMIBLOCK..].copy_from_slice(register);
-            context.cipher_update(&*block, Some(&mut encrypted))?;
-            check.copy_from_slice(&encrypted[..SEMIBLOCK]);
-            // The counter has 64 bits, of which 24 steps reach the last.
-            check[SEMIBLOCK - 1] ^= step;
-            register.copy_from_slice(&encrypted[SEMIBLOCK..2 * SEMIBLOCK]);
-        }
-    }
-    Ok(*registers)
+/// Encrypts in place.
+fn encrypt(text: &mut [u8], content_key: &[u8], nonce: &[u8]) -> Tag {
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, content_key).expect("the content key has the cipher's length"));
+    let nonce = Nonce::try_assume_unique_for_key(nonce).expect("the nonce has the cipher's length");
+    key.seal_in_place_separate_tag(nonce, Aad::empty(), text).expect("a key is far shorter than what GCM seals")
+}
+
+/// KeyTransRecipientInfo (RFC 5652 §6.2.1) with OAEP over SHA-256.
+fn transport(key: &PKey<Public>, identifier: &[u8], content_key: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+    let mut encrypter = Encrypter::new(key)?;
+    encrypter.set_rsa_padding(Padding::PKCS1_OAEP)?;
+    encrypter.set_rsa_oaep_md(MessageDigest::sha256())?;
+    encrypter.set_rsa_mgf1_md(MessageDigest::sha256())?;
+    let mut encrypted = vec![0; encrypter.encrypt_len(content_key)?];
+    let length = encrypter.encrypt(content_key, &mut encrypted)?;
+    encrypted.truncate(length);
+    let hash = write::sequence(&[&ID_SHA256, &[tag::NULL, 0]]);
+    let mask = write::sequence(&[&ID_MGF1, &hash]);
+    let parameters = write::sequence(&[&write::context(0, &[&hash]), &write::context(1, &[&mask])]);
+    let algorithm = write::sequence(&[&ID_RSAES_OAEP, &parameters]);
+    Ok(write::sequence(&[&write::small(0), identifier, &algorithm, &write::octets(&encrypted)]))
 }
 
 /// The recipient's private key, with which a bundle is checked after it was made.
@@ -342,26 +278,12 @@ mod tests {
     }
 
     #[test]
-    fn rfc_3394_section_4_6_wraps_256_bits_with_256_bits() {
-        let key: Vec<u8> = (0..32).collect();
-        let content: Vec<u8> = [0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff]
-            .into_iter()
-            .chain(0..16)
-            .collect();
-        let aes = Cipher::fetch(None, "AES-256-ECB", None).expect("AES");
-        let text = wrapped(&aes, &Secret::new(key), &Secret::new(content)).expect("wrapped");
-        let expected = b"\x28\xc9\xf4\x04\xc4\xb8\x10\xf4\xcb\xcc\xb3\x5c\xfb\x87\xf8\x26\x3f\x57\x86\xe2\xd8\x0e\xd3\x26\
-                         \xcb\xc7\xf0\xe7\x1a\x99\xf4\x3b\xfb\x98\x8b\x9b\x7a\x02\xdd\x21";
-        assert_eq!(text, *expected);
-    }
-
-    #[test]
     fn stock_openssl_opens_what_is_sealed_for_each_kind_of_recipient() {
         let rsa = PKey::from_rsa(Rsa::generate(2048).expect("key")).expect("key");
         for key in [elliptic(Nid::X9_62_PRIME256V1), elliptic(Nid::SECP384R1), rsa] {
             let pem = certificate(&key);
             let recipient = Recipient::from_pem(&pem).expect("recipient");
-            let session = recipient.session().expect("session");
+            let mut session = recipient.session().expect("session");
             let dir = tempfile::tempdir().expect("dir");
             let path = |name: &str| dir.path().join(name);
             std::fs::write(path("r.pem"), &pem).expect("write");
@@ -404,7 +326,7 @@ mod tests {
     fn messages_of_one_session_share_no_key() {
         let key = elliptic(Nid::X9_62_PRIME256V1);
         let recipient = Recipient::from_pem(&certificate(&key)).expect("recipient");
-        let session = recipient.session().expect("session");
+        let mut session = recipient.session().expect("session");
         let wrapped = |message: &[u8]| {
             let mut reader = Reader::only(message, SEQUENCE).expect("content info");
             reader.expect(OID).expect("type");
