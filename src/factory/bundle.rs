@@ -78,7 +78,7 @@ impl Entry {
 }
 
 /// What a bundle says besides certificates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct About {
     form: u32,
@@ -96,6 +96,19 @@ pub struct About {
     pub key: Sha256,
     /// SHA-256 over its certificate.
     pub fingerprint: Sha256,
+}
+
+/// The same for writing, many thousand times a second. The test that reads a bundle holds the two together.
+#[derive(Serialize)]
+struct AboutBorrowed<'a> {
+    form: u32,
+    manufacturer: &'a OrganisationName,
+    provisioning: &'a str,
+    made: UnixTime,
+    device: &'a DeviceSerial,
+    certificate: &'a Serial,
+    key: &'a Sha256,
+    fingerprint: &'a Sha256,
 }
 
 impl About {
@@ -185,11 +198,11 @@ impl Packer {
 
     /// Appends the bundle of one device to a buffer.
     pub(crate) fn pack(&self, out: &mut Vec<u8>, entry: &Entry, certificate: &Certificate, key: &BundleKey, made: UnixTime) {
-        let Entry { device, certificate: number, key: key_hash, fingerprint } = entry.clone();
-        let about = About {
+        let Entry { device, certificate: number, key: key_hash, fingerprint } = entry;
+        let about = AboutBorrowed {
             form: FORM,
-            manufacturer: self.manufacturer.clone(),
-            provisioning: self.provisioning.clone(),
+            manufacturer: &self.manufacturer,
+            provisioning: &self.provisioning,
             made,
             device,
             certificate: number,
@@ -215,10 +228,15 @@ pub(crate) struct BundleFile {
     path: PathBuf,
     buffer: Zeroizing<Vec<u8>>,
     written: u64,
+    /// How much of it the disk was told to begin with.
+    begun: u64,
 }
 
-/// How much is collected before it is written.
-const COLLECT: usize = 256 * 1024;
+/// How much is collected before it is written: as much as the processor still has at hand when the kernel copies it.
+const COLLECT: usize = 64 * 1024;
+
+/// How much the disk begins with at once: speaking to it costs the processor more than copying what it is told about.
+const BEGIN: u64 = 1024 * 1024;
 
 /// More than any bundle takes, so that the buffer never grows and leaves copies behind.
 const ROOM: usize = 64 * 1024;
@@ -227,7 +245,7 @@ impl BundleFile {
     /// A new file that only its owner reads. It must not exist.
     pub(crate) fn create(path: &Path) -> Result<Self, FileError> {
         let buffer = Zeroizing::new(Vec::with_capacity(COLLECT + ROOM));
-        Ok(Self { file: files::create_new(path)?, path: path.to_owned(), buffer, written: 0 })
+        Ok(Self { file: files::create_new(path)?, path: path.to_owned(), buffer, written: 0, begun: 0 })
     }
 
     /// Adds what `write` appends: one bundle.
@@ -240,20 +258,28 @@ impl BundleFile {
     pub(crate) fn finish(mut self) -> Result<File, FileError> {
         self.buffer.extend_from_slice(&tar::END);
         self.flush()?;
+        self.begin();
         Ok(self.file)
     }
 
     fn flush(&mut self) -> Result<(), FileError> {
         self.file.write_all(&self.buffer).map_err(FileError::at(&self.path))?;
-        // The disk begins with it now, while the next bundles are made, so that there is little left to wait for in the end. It
-        // is advice only: whether the bytes are on the disk is what `sync_data` says.
-        let _ = rustix::fs::fadvise(&self.file, self.written, NonZeroU64::new(self.buffer.len() as u64), Advice::DontNeed);
         self.written += self.buffer.len() as u64;
+        if self.written - self.begun >= BEGIN {
+            self.begin();
+        }
         // Byte by byte, as `zeroize` goes about it, wiping costs more than making what is wiped.
         self.buffer.fill(0);
         zeroize::optimization_barrier(self.buffer.as_slice());
         self.buffer.clear();
         Ok(())
+    }
+
+    /// The disk begins with what was written, while the next bundles are made, so that there is little left to wait for in the
+    /// end. It is advice only: whether the bytes are on the disk is what `sync_data` says.
+    fn begin(&mut self) {
+        let _ = rustix::fs::fadvise(&self.file, self.begun, NonZeroU64::new(self.written - self.begun), Advice::DontNeed);
+        self.begun = self.written;
     }
 }
 

@@ -3,7 +3,7 @@
 //! A serial becomes a certificate's `serialNumber`, a file's name and a word in manifests, so its alphabet is what
 //! all three can hold: whatever a CSV file or a file name says, it is a [`DeviceSerial`] before anything uses it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 /// The longest serial: X.520 bounds `serialNumber` to 64 characters.
@@ -54,8 +54,8 @@ pub enum RangeError {
 }
 
 /// A device's serial: 1 to 64 letters, digits, hyphens and dots, beginning with a letter or digit.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct DeviceSerial(Arc<str>);
 
 impl DeviceSerial {
@@ -99,6 +99,13 @@ impl TryFrom<String> for DeviceSerial {
 impl From<DeviceSerial> for String {
     fn from(serial: DeviceSerial) -> String {
         serial.0.as_ref().to_owned()
+    }
+}
+
+/// As its text, without a copy.
+impl Serialize for DeviceSerial {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
