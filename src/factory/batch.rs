@@ -5,6 +5,9 @@
 //! record a part to the journal with one flush for all of them, and only then gives the files their final
 //! names. So whatever moment the process dies at, the next run knows: a part whose record is in the journal is made
 //! visible, any other is thrown away unseen and its serials are made again.
+//!
+//! A flush takes as long as making hundreds of devices. Those that need not wait for each other go to the disk at once, and
+//! workers may be some parts ahead of the writer.
 
 use crate::{
     bundle::{Bundle, BundleFile, BundleKey, Entry, Packer, key_pem},
@@ -24,6 +27,8 @@ use gatehouse_pki::{Builtin, Certificate, Facts, Issuer, KeyAlgorithm, Profile, 
 use gatehouse_types::UnixTime;
 use std::{
     fs::{self, File},
+    io,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -39,6 +44,9 @@ const MAX_SINGLE: u64 = 1024 * 1024;
 
 /// Fewer bundles than this are not spread over several files, so long as the settings allow so many in one.
 const CRUMBS: u64 = 32;
+
+/// Finished parts that may wait for the writer, for each worker: more than are made during a slow flush.
+const AHEAD: usize = 4;
 
 /// The most bundles of a part when a token signs: it is slow, and a power cut takes what no record names.
 const TOKEN_PART: u32 = 20;
@@ -253,7 +261,7 @@ impl Factory {
             stop: AtomicBool::new(false),
         };
         let made = thread::scope(|scope| {
-            let (sender, receiver) = sync_channel(2 * workers);
+            let (sender, receiver) = sync_channel(AHEAD * workers);
             for _ in 0..workers {
                 let (sender, queue) = (sender.clone(), &queue);
                 scope.spawn(move || work(number, out, queue, bench, &sender));
@@ -269,6 +277,7 @@ impl Factory {
         if progress.done != progress.total {
             return Err(FactoryError::Worker);
         }
+        // An earlier run may have ended after its last part and before this.
         if !self.books.ledger.is_finished(number) {
             self.write(vec![Record::Finished { batch: number, at: self.now() }])?;
         }
@@ -299,17 +308,19 @@ impl Factory {
                 self.books.ledger.may_have_key(&device.device, &device.key)?;
             }
             // Bundles first: a record must never name a bundle that a power cut can take.
-            for part in &parts {
-                part.file.sync_data().map_err(FileError::at(out))?;
-            }
-            folder.sync_all().map_err(FileError::at(out))?;
+            flush(&parts, &folder).map_err(FileError::at(out))?;
             let names: Vec<_> = parts.iter().map(|part| (unfinished_name(number, part.number), part_name(&part.devices))).collect();
             let made: u64 = parts.iter().map(|part| part.devices.len() as u64).sum();
             let record = |part: Part| {
                 let (line, order, by) = (line.clone(), order.cloned(), Maker::Batch { batch: number, part: part.number });
                 Record::Made { by, line, order, devices: part.devices, at }
             };
-            self.write(parts.into_iter().map(record).collect())?;
+            let mut records: Vec<_> = parts.into_iter().map(record).collect();
+            if progress.done + made == progress.total {
+                // The last parts are what the batch lacked, so that one flush does for both.
+                records.push(Record::Finished { batch: number, at });
+            }
+            self.write(records)?;
             for (unfinished, name) in names {
                 fs::rename(out.join(&unfinished), out.join(name)).map_err(FileError::at(&out.join(unfinished)))?;
             }
@@ -318,6 +329,16 @@ impl Factory {
         }
         Ok(files::sync_folder(out)?)
     }
+}
+
+/// Brings the parts to the disk, and with the folder the names that they have so far. They are flushed side by side: each
+/// mostly waits for a turn of the disk, and one turn does for all.
+fn flush(parts: &[Part], folder: &File) -> io::Result<()> {
+    thread::scope(|scope| {
+        let files: Vec<_> = parts.iter().map(|part| scope.spawn(|| part.file.sync_data())).collect();
+        let named = folder.sync_all();
+        files.into_iter().try_for_each(|file| file.join().unwrap_or_else(|panic| resume_unwind(panic))).and(named)
+    })
 }
 
 /// The jobs that nobody took yet.
