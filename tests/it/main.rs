@@ -15,6 +15,7 @@ mod first_command;
 mod https;
 mod layers;
 mod limits;
+mod revocation;
 mod rotation;
 mod store;
 mod support;

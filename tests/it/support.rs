@@ -1,7 +1,10 @@
 //! What several scenarios need: certificates made by another tool than ours, and clients.
 
 use gatehouse_testkit::server::{Installation, PATIENCE, Server};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
+};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use std::{fs, net::SocketAddr, path::Path, process::Output, sync::Arc};
 use tokio::{
@@ -67,6 +70,25 @@ impl ForeignAuthority {
         parameters.is_ca = IsCa::ExplicitNoCa;
         let certificate = parameters.signed_by(&key, &self.issuer).expect("certificate");
         (certificate.pem(), key.serialize_pem())
+    }
+
+    /// A revocation list with these serial numbers, in PEM.
+    pub(crate) fn list(&self, number: u64, revoked: &[(u64, RevocationReason)]) -> String {
+        let revoked = revoked.iter().map(|(serial, reason)| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: date_time_ymd(2026, 1, 1),
+            reason_code: Some(*reason),
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2026, 1, 1),
+            next_update: date_time_ymd(2099, 1, 1),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).expect("a list").pem().expect("PEM")
     }
 
     /// Puts a new server certificate where the configuration below names it, as an ACME client does: each file at once.
