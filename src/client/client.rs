@@ -14,7 +14,7 @@ use gatehouse_wire::coap::{
 };
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -29,6 +29,8 @@ use tokio::{
 pub struct Client {
     orders: mpsc::UnboundedSender<Order>,
     tickets: Arc<AtomicU64>,
+    /// Why the connection is over, once it is.
+    ended: Arc<OnceLock<Ending>>,
 }
 
 /// What a server answered, with its whole body.
@@ -61,7 +63,8 @@ impl Client {
 
     async fn establish(uri: &Uri, settings: Settings) -> Result<Self, ConnectError> {
         let link = connect::connect(uri, &settings).await?;
-        let driver = Driver::new(endpoint(&link, &settings), link, &settings);
+        let ended = Arc::new(OnceLock::new());
+        let driver = Driver::new(endpoint(&link, &settings), link, &settings, Arc::clone(&ended));
         let waits = uri.scheme().is_reliable() && settings.endpoint.tcp == TcpStyle::General;
         let (orders, queue) = mpsc::unbounded_channel();
         let (introduced, introduction) = oneshot::channel();
@@ -70,7 +73,7 @@ impl Client {
         if waits {
             introduction.await.unwrap_or(Err(Ending::ByServer)).map_err(ConnectError::Ended)?;
         }
-        Ok(Self { orders, tickets: Arc::default() })
+        Ok(Self { orders, tickets: Arc::default(), ended })
     }
 
     /// Asks the server and waits for the answer. Dropping the future cancels the request.
@@ -81,7 +84,7 @@ impl Client {
         let (answer, answered) = oneshot::channel();
         let ticket = self.ticket();
         self.order(Order::Request { ticket: ticket.number, request, answer })?;
-        answered.await.unwrap_or(Err(RequestError::Ended(Ending::Closed)))
+        answered.await.unwrap_or_else(|_| Err(self.over()))
     }
 
     /// Asks the server for a resource and for its changes (RFC 7641). The answer comes as the first update; where the server
@@ -103,7 +106,12 @@ impl Client {
         let (answer, answered) = oneshot::channel();
         self.order(Order::Ping { answer })?;
         let answer = timeout(patience, answered).await.map_err(|_| RequestError::Failed(Failure::Timeout))?;
-        answer.unwrap_or(Err(RequestError::Ended(Ending::Closed)))
+        answer.unwrap_or_else(|_| Err(self.over()))
+    }
+
+    /// Why the connection is over. `None` while it is not.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ended.get().cloned()
     }
 
     /// Ends the connection for all clones: what is under way gets a moment to finish, and the server is told.
@@ -120,7 +128,12 @@ impl Client {
     }
 
     fn order(&self, order: Order) -> Result<(), RequestError> {
-        self.orders.send(order).map_err(|_| RequestError::Ended(Ending::Closed))
+        self.orders.send(order).map_err(|_| self.over())
+    }
+
+    /// The task of the connection has gone, and has said why before.
+    fn over(&self) -> RequestError {
+        RequestError::Ended(self.ending().unwrap_or(Ending::Closed))
     }
 }
 

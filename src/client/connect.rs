@@ -33,14 +33,14 @@ pub(crate) async fn connect(uri: &Uri, settings: &Settings) -> Result<Link, Conn
             // RFC 8323 §8.2.
             let connector = Connector::new(secure.options(settings, &[b"coap"]))?;
             let (stream, peer) = connector.connect(tcp(&addresses).await?, secure.name()).await?;
-            secure.check(&peer)?;
+            secure.check(&peer, settings)?;
             Ok(Link::stream(Box::new(stream)))
         }
         Scheme::Coaps => {
             let secure = Secure::new(uri, settings);
             let connector = DtlsConnector::new(secure.options(settings, &[]))?;
             let client = dtls(&connector, &addresses, secure.name()).await?;
-            secure.check(client.peer())?;
+            secure.check(client.peer(), settings)?;
             Ok(Link::Dtls(Box::new(client)))
         }
     }
@@ -124,7 +124,11 @@ impl Secure {
             Trust::Shared(key) => Some(key.clone()),
             _ => None,
         };
-        ClientOptions { trust: self.trust.clone(), credentials: settings.security.credentials.as_deref(), shared, alpn }
+        let trust = match settings.tap.clone() {
+            Some(tap) => self.trust.clone().shown_to(move |presented| tap.presented(presented)),
+            None => self.trust.clone(),
+        };
+        ClientOptions { trust, credentials: settings.security.credentials.as_deref(), shared, alpn }
     }
 
     /// RFC 6066 §3: addresses are not told.
@@ -135,7 +139,10 @@ impl Secure {
         }
     }
 
-    fn check(&self, peer: &Peer) -> Result<(), ConnectError> {
+    fn check(&self, peer: &Peer, settings: &Settings) -> Result<(), ConnectError> {
+        if let Some(tap) = &settings.tap {
+            tap.secured(peer);
+        }
         let Some(expected) = &self.expected else { return Ok(()) };
         let leaf = peer.chain().map(|chain| chain.leaf());
         if leaf.is_some_and(|leaf| names::is_for(leaf, expected)) {

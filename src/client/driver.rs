@@ -17,7 +17,7 @@ use gatehouse_wire::coap::{
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -56,12 +56,16 @@ pub(crate) struct Driver {
     orphans: Vec<Waiting>,
     /// Set when nothing can be sent any more.
     gone: Option<Ending>,
+    /// Whether the server has taken leave.
+    released: bool,
+    /// Where everybody who holds the connection finds out why it is over.
+    ended: Arc<OnceLock<Ending>>,
     tap: Option<Arc<dyn Tap>>,
     frames: Frames,
 }
 
 impl Driver {
-    pub(crate) fn new(endpoint: Endpoint, link: Link, settings: &Settings) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, link: Link, settings: &Settings, ended: Arc<OnceLock<Ending>>) -> Self {
         let limits = &settings.endpoint.limits;
         Self {
             endpoint,
@@ -72,6 +76,8 @@ impl Driver {
             pings: Vec::new(),
             orphans: Vec::new(),
             gone: None,
+            released: false,
+            ended,
             tap: settings.tap.clone(),
             frames: Frames::new(Limits { message: limits.message, options: limits.options }),
         }
@@ -113,6 +119,8 @@ impl Driver {
                 }
             }
         };
+        // Nobody else sets it.
+        let _ = self.ended.set(ending.clone());
         if let Some(introduced) = introduced {
             let _ = introduced.send(Err(ending.clone()));
         }
@@ -194,6 +202,7 @@ impl Driver {
         let gone = match happened {
             Ok(Happened::Sent) => return,
             Ok(Happened::Arrived(bytes)) => return self.take(bytes),
+            Ok(Happened::Ended) if self.released => Ending::Released,
             Ok(Happened::Ended) => Ending::ByServer,
             Err(error) => Ending::Lost(Arc::new(error)),
         };
@@ -246,7 +255,8 @@ impl Driver {
                     // A server that is gone meanwhile needs no answer.
                     let _ = self.endpoint.respond(now(), incoming.exchange, Message::new(Code::NOT_FOUND, Token::EMPTY));
                 }
-                Event::ObserverGone { .. } | Event::PeerReleased(_) => {}
+                Event::PeerReleased(_) => self.released = true,
+                Event::ObserverGone { .. } => {}
                 Event::Closed { why } => return Some(self.end(why)),
             }
         }
@@ -294,6 +304,7 @@ impl Driver {
             (None, Closed::Refused { rule }) => Ending::Broken(rule),
             (None, Closed::Silent) => Ending::Silent,
             (None, Closed::Congested) => Ending::Congested,
+            (None, Closed::Released) if self.released => Ending::Released,
             (None, Closed::Released | Closed::Local | Closed::Lost) => Ending::Closed,
         };
         let failed = RequestError::Ended(ending.clone());

@@ -86,6 +86,9 @@ pub enum Ending {
     /// The server closed it.
     #[error("the server closed it")]
     ByServer,
+    /// The server took leave before it closed it.
+    #[error("the server took leave")]
+    Released,
     /// The server aborted it, for this reason.
     #[error("the server aborted it: {0}")]
     Aborted(String),

@@ -1,8 +1,9 @@
-//! Shows every message that comes and goes, as it is on the wire, to whoever wants to see.
+//! Shows every message that comes and goes, as it is on the wire, to whoever wants to see, and what a server presented before.
 //!
 //! Messages are seen as they are after decryption and before anything is done with them, copies and broken ones included.
 
 use bytes::{Bytes, BytesMut};
+use gatehouse_net::Peer;
 use gatehouse_wire::coap::{Datagram, Limits, Message, tcp};
 use std::fmt;
 
@@ -10,6 +11,12 @@ use std::fmt;
 pub trait Tap: Send + Sync {
     /// A message came or went.
     fn see(&self, direction: Direction, seen: &Seen);
+
+    /// The server has presented these certificates in DER, its own first, and is not believed yet. Called inside the handshake.
+    fn presented(&self, _certificates: &[&[u8]]) {}
+
+    /// The handshake is done: with whom, and what was agreed on.
+    fn secured(&self, _server: &Peer) {}
 }
 
 /// Which way a message went.

@@ -7,10 +7,10 @@ use crate::{
 use gatehouse_base::{Fault, Kind};
 use gatehouse_client::{Client, ConnectError, Expected, Security, Settings, Trust, Update};
 use gatehouse_net::{self as net, PresharedKey};
-use gatehouse_pki::{Certificate, Fingerprint};
+use gatehouse_pki::{Certificate, Fingerprint, Rule};
 use gatehouse_types::Secret;
 use gatehouse_wire::coap::{BlockSize, Code, ContentFormat, Uri, link_format};
-use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, Other, ServerAuth};
 use std::fs;
 use tokio::{task::JoinSet, time::timeout};
 
@@ -194,6 +194,29 @@ async fn a_server_that_wants_certificates_lets_in_who_has_one_of_its_authority()
             assert_eq!(answered(presenting(security(), &ours)).await.map(|answer| answer.code), Some(Code::CONTENT), "{build} {scheme}");
             assert!(answered(presenting(security(), &theirs)).await.is_none(), "{build} {scheme}: a stranger");
             assert!(answered(security()).await.is_none(), "{build} {scheme}: nobody");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_with_nothing_but_the_purpose_of_ocf_is_no_server_to_us_as_it_is_none_to_devices() {
+    let (authority, ocf) = (Authority::new("Root"), Other(vec![1, 3, 6, 1, 4, 1, 44924, 1, 6]));
+    for (usages, believed) in
+        [(vec![ocf.clone()], false), (vec![ocf.clone(), ClientAuth], false), (vec![ocf, ClientAuth, ServerAuth], true)]
+    {
+        let [cert, key] = authority.sign_for("server", &["127.0.0.1"], usages);
+        let Some(server) = Server::start(BUILDS[0], &["-c", text(&cert), "-j", text(&key), "-n"]) else { return };
+        for scheme in ["coaps", "coaps+tcp"] {
+            match Client::connect(&server.uri(scheme, "/time"), settings(believing(&authority.ca(), Expected::Host))).await {
+                Ok(client) => {
+                    assert!(believed, "{scheme}");
+                    client.close().await;
+                }
+                Err(ConnectError::Handshake(net::ConnectError::Refused(net::Refusal::Chain(rejection)))) => {
+                    assert!(!believed && rejection.rule() == Rule::ExtendedKeyUsage, "{scheme}: {rejection}");
+                }
+                Err(error) => panic!("{scheme}: {error}"),
+            }
         }
     }
 }

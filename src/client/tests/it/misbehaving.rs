@@ -110,3 +110,39 @@ async fn a_server_that_leaves_takes_its_requests_with_it() {
     let ((), failed) = tokio::join!(server, client);
     assert!(matches!(failed, RequestError::Ended(Ending::ByServer | Ending::Lost(_))), "{failed}");
 }
+
+#[tokio::test]
+async fn whoever_asks_after_the_end_is_told_why_it_has_ended() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let uri: Uri = format!("coap+tcp://{}/a", listener.local_addr().expect("an address")).parse().expect("a URI");
+    for (leave, expected) in [
+        (&b""[..], "the server closed it"),
+        // RFC 8323 §5.5, §5.6: Release, and Abort with its reason.
+        (b"\x00\xe4", "the server took leave"),
+        (b"\x40\xe5\xffbad", "the server aborted it: bad"),
+    ] {
+        let server = async {
+            let (mut stream, _) = listener.accept().await.expect("accepted");
+            stream.write_all(b"\x00\xe1").await.expect("an introduction");
+            let mut asked = Vec::new();
+            while !asked.windows(2).any(|pair| pair == b"\xb1a") {
+                stream.read_buf(&mut asked).await.expect("read");
+            }
+            stream.write_all(leave).await.expect("written");
+            stream.shutdown().await.expect("shut down");
+            let mut rest = Vec::new();
+            // What the client still says; it may be gone in the middle of it.
+            let _ = stream.read_to_end(&mut rest).await;
+        };
+        let client = async {
+            let client = Client::connect(&uri, Settings::default()).await.expect("introduced");
+            // The first is under way when it ends, and the second comes after that.
+            let first = client.request(request(Code::GET, &uri)).await.expect_err("no answer").to_string();
+            let second = client.request(request(Code::GET, &uri)).await.expect_err("no answer").to_string();
+            (first, second, client.ending().expect("it has ended").to_string())
+        };
+        let ((), (first, second, ending)) = tokio::join!(server, client);
+        let said = format!("the connection has ended: {expected}");
+        assert_eq!((first, second, ending), (said.clone(), said, expected.to_owned()));
+    }
+}

@@ -118,12 +118,17 @@ impl Authority {
 
     /// Signs a certificate for these hosts, and says where it and its key are.
     pub(crate) fn sign(&self, name: &str, hosts: &[&str], usage: ExtendedKeyUsagePurpose) -> [PathBuf; 2] {
+        self.sign_for(name, hosts, vec![usage])
+    }
+
+    /// The same with any number of purposes.
+    pub(crate) fn sign_for(&self, name: &str, hosts: &[&str], usages: Vec<ExtendedKeyUsagePurpose>) -> [PathBuf; 2] {
         let key = KeyPair::generate().expect("key");
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut parameters = CertificateParams::new(hosts).expect("parameters");
         parameters.distinguished_name.push(DnType::CommonName, name);
         parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        parameters.extended_key_usages = vec![usage];
+        parameters.extended_key_usages = usages;
         parameters.use_authority_key_identifier_extension = true;
         parameters.is_ca = IsCa::ExplicitNoCa;
         let certificate = parameters.signed_by(&key, &self.issuer).expect("certificate");
