@@ -146,6 +146,56 @@ fn the_command_asks_over_every_scheme_and_ends_with_the_code_of_the_answer() {
 }
 
 #[test]
+fn the_command_shows_what_a_server_presents_and_what_was_agreed_on_with_it() {
+    let server = start();
+    let folder = server.installation().folder();
+    let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let (device, key) = (file("device.pem"), file("device.key"));
+    for (listener, agreed) in
+        [("tcp", ["* TLSv1.3 with 127.0.0.1:", "TLS_AES_", ", coap\n"]), ("udp", ["* DTLSv1.2 with 127.0.0.1:", "ECDHE-", "\n"])]
+    {
+        let shown = gatehouse(&server, listener, "/health", &["-4", "-v", "--cert", &device, "--key", &key]);
+        let shown = String::from_utf8_lossy(&shown.stderr).into_owned();
+        assert!(shown.contains("* certificate 0: CN=localhost for localhost\n*   issued by CN=Foreign Root"), "{listener}: {shown}");
+        let line = shown.split_inclusive('\n').find(|line| line.starts_with(agreed[0])).unwrap_or_else(|| panic!("{listener}: {shown}"));
+        assert!(line.contains(agreed[1]) && line.ends_with(agreed[2]), "{listener}: {line}");
+        // A server that is refused is shown as well.
+        let refused = gatehouse(&server, listener, "/health", &["-4", "-v", "--server-name", "elsewhere"]);
+        let shown = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && shown.contains("* certificate 0: CN=localhost"), "{listener}: {shown}");
+    }
+}
+
+/// What a real device sends first over DTLS.
+fn device_hello() -> Vec<u8> {
+    let suites: &[u8] = &[0xc0, 0x2b, 0xc0, 0x23, 0xc0, 0x2c, 0xc0, 0x24, 0xc0, 0x2f, 0xc0, 0x30, 0x00, 0xff];
+    // Groups, signatures, point formats, extended master secret.
+    let extensions: &[u8] =
+        b"\0\x0a\0\x06\0\x04\0\x17\0\x18\0\x0d\0\x0e\0\x0c\x06\x03\x06\x01\x05\x03\x05\x01\x04\x03\x04\x01\0\x0b\0\x02\x01\0\0\x17\0\0";
+    let length = |bytes: &[u8]| u16::try_from(bytes.len()).expect("short").to_be_bytes();
+    let body = [&[254, 253][..], &[7; 32], &[0, 0], &length(suites), suites, &[1, 0], &length(extensions), extensions].concat();
+    let message = [&[1, 0][..], &length(&body), &[0, 0, 0, 0, 0, 0], &length(&body), &body].concat();
+    [&[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0][..], &length(&message), &message].concat()
+}
+
+#[test]
+fn a_first_hello_over_dtls_is_answered_with_less_than_a_third_of_it() {
+    let server = start();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+    socket.connect(server.address("udp")).expect("connected");
+    socket.set_read_timeout(Some(gatehouse_testkit::server::PATIENCE)).expect("set");
+    let hello = device_hello();
+    let mut answer = [0; 2048];
+    for _ in 0..3 {
+        socket.send(&hello).expect("sent");
+        let length = socket.recv(&mut answer).expect("answered");
+        assert!(length * 10 <= hello.len() * 3, "{length} bytes for {}", hello.len());
+        // A handshake record with a HelloVerifyRequest (RFC 6347 §4.2.1).
+        assert_eq!((answer[0], answer[13]), (22, 3));
+    }
+}
+
+#[test]
 fn an_operator_sees_the_messages_of_one_peer() {
     let server = start();
     let told = std::thread::scope(|scope| {

@@ -20,7 +20,8 @@ pub(super) struct Target {
     transport: Transport,
     #[command(flatten)]
     trust: TrustOptions,
-    /// Show every message that is sent or received, with its options and bytes, on standard error
+    /// Show every message that is sent or received, with its options and bytes, on standard error; before them, what a secure server has
+    /// presented, and the version and suite that were agreed on
     #[arg(short, long)]
     pub(super) verbose: bool,
 }

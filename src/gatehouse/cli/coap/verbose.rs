@@ -1,8 +1,11 @@
-//! Every message on its way, decoded and in bytes, for `--verbose`.
+//! Every message on its way, decoded and in bytes, and before the first one what the server of a secure connection has presented and
+//! what was agreed on with it, for `--verbose`.
 
 use super::dump::{hex, hex_dump, option_line, options, visible};
 use crate::cli::{Output, Tint};
 use gatehouse_client::{Direction, Seen, Tap};
+use gatehouse_net::Peer;
+use gatehouse_pki::{Certificate, Fingerprint, GeneralName};
 use gatehouse_wire::{
     cbor,
     coap::{Code, Kind, Message, Signal},
@@ -42,6 +45,44 @@ impl Tap for Verbose {
         // When standard error is gone there is nobody left to show it to.
         let _ = io::stderr().lock().write_all(shown.as_bytes());
     }
+
+    fn presented(&self, certificates: &[&[u8]]) {
+        let shown: String = certificates.iter().enumerate().map(|(at, der)| certificate(at, der)).collect();
+        let _ = io::stderr().lock().write_all(shown.as_bytes());
+    }
+
+    fn secured(&self, server: &Peer) {
+        let _ = io::stderr().lock().write_all(agreed(server).as_bytes());
+    }
+}
+
+/// One certificate of the server's, which nobody has found good yet.
+fn certificate(at: usize, der: &[u8]) -> String {
+    match Certificate::from_der(der) {
+        Ok(certificate) => {
+            let names = certificate.subject_alternative_names().iter().filter_map(|name| match name {
+                GeneralName::Dns(name) => Some(visible(name)),
+                GeneralName::Ip(address) => Some(address.to_string()),
+                _ => None,
+            });
+            let names: Vec<String> = names.take(MOST_NAMES).collect();
+            let names = if names.is_empty() { String::new() } else { format!(" for {}", names.join(", ")) };
+            format!(
+                "* certificate {at}: {}{names}\n*   issued by {}, good from {} until {}\n*   SHA-256 {}\n",
+                visible(&certificate.subject().to_string()),
+                visible(&certificate.issuer().to_string()),
+                certificate.not_before(),
+                certificate.not_after(),
+                certificate.fingerprint(),
+            )
+        }
+        Err(error) => format!("* certificate {at} of {} bytes cannot be read: {error}\n*   SHA-256 {}\n", der.len(), Fingerprint::of(der)),
+    }
+}
+
+fn agreed(server: &Peer) -> String {
+    let alpn = server.alpn().map(|alpn| format!(", {}", visible(&String::from_utf8_lossy(alpn)))).unwrap_or_default();
+    format!("* {} with {}: {}{alpn}\n", server.version().unwrap_or_default(), server.address(), server.suite().unwrap_or_default())
 }
 
 /// A message: one line about it, a line for each option, the payload where it can be read, and all bytes.
@@ -97,6 +138,8 @@ fn readable(message: &Message) -> String {
     shown.filter(|text| text.len() <= LINE).map(|text| format!(": {text}")).unwrap_or_default()
 }
 
+/// A certificate may have thousands.
+const MOST_NAMES: usize = 8;
 /// A longer payload is seen in its bytes.
 const LINE: usize = 200;
 
