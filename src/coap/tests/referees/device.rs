@@ -19,8 +19,8 @@ use std::{
 /// `GET /x.plgd.dev/time` as a device sends it: a token of eight bytes, Accept 10000 and the critical option 2049.
 const GET_TIME: &str = "d80b01a1a2a3a4a5a6a7a8ba782e706c67642e6465760474696d65622710e206e30800";
 
-/// 2.05 with the token, Content-Format 10000, Max-Age 0 and `{"time": "2026-01-02T03:04:05.678Z"}`.
-const TIME: &str = "d81845a1a2a3a4a5a6a7a8c2271020ffa16474696d657818323032362d30312d30325430333a30343a30352e3637385a";
+/// 2.05 with the token, Content-Format 10000 and `{"time": "2026-01-02T03:04:05.678000000Z"}`.
+const TIME: &str = "d81d45a1a2a3a4a5a6a7a8c22710ffa16474696d65781e323032362d30312d30325430333a30343a30352e3637383030303030305a";
 
 /// `POST /turn` with Content-Format 10000, Accept 10000, options 2049 and 2053, and the body `c0ffee`.
 const POST_TURN: &str = "d80a02b1b2b3b4b5b6b7b8b47475726e122710522710e206e30800420800ffc0ffee";
