@@ -47,7 +47,7 @@ pub use connection::Connection;
 pub use counters::METRICS;
 pub use ending::{Ending, Leave};
 pub use permission::{Anyone, Granted, Permission, VerifiedPeer};
-pub use public::{Fetch, Health, Publications, discovery, health, publications, time};
+pub use public::{Health, discovery, health, publications, time};
 pub use refusal::Refusal;
 pub use registry::{Registry, Seat};
 pub use remote::{Observation, Remote, RemoteError};

@@ -1,13 +1,13 @@
 //! What every peer may read: which resources there are, the time, health, and what our authorities publish.
 
 use crate::{Anyone, Granted, Refusal, Request, Response, Route, Routes};
-use gatehouse_base::{Clock, Fault, Kind};
+use gatehouse_base::{Clock, Fetch, NotPublished, Publications};
 use gatehouse_wire::coap::{
     ContentFormat,
     link_format::{self, Filter},
 };
 use serde::Serialize;
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// What devices and tools read values in; without a word of theirs it is what devices are used to.
@@ -65,21 +65,6 @@ pub fn health(health: Health) -> Routes {
     Routes::new().with(Route::get("/health", tell).offers(VALUES).listed(&[("rt", "gatehouse.health")]).observable())
 }
 
-/// An answer that is still being fetched.
-pub type Fetch<T> = Pin<Box<dyn Future<Output = Result<T, Box<dyn Fault + Send + Sync>>> + Send>>;
-
-/// What our authorities publish. Custody implements this; names are those that it gives to its authorities.
-pub trait Publications: Send + Sync + 'static {
-    /// The names of all authorities.
-    fn authorities(&self) -> Fetch<Vec<String>>;
-
-    /// The authority's own certificate in DER. `None` when there is no such authority.
-    fn certificate(&self, authority: String) -> Fetch<Option<Vec<u8>>>;
-
-    /// The authority's present revocation list in DER. `None` when there is no such authority, or it publishes none.
-    fn revocations(&self, authority: String) -> Fetch<Option<Vec<u8>>>;
-}
-
 /// `/ca` lists our authorities; `/ca/<name>.cer` is the authority's own certificate and `/crl/<name>.crl` its revocation
 /// list, both in DER and under the same paths as over HTTP.
 pub fn publications(publications: Arc<dyn Publications>) -> Routes {
@@ -126,18 +111,4 @@ fn file(request: &Request, suffix: &str) -> Option<String> {
 async fn published(format: ContentFormat, found: Option<Fetch<Option<Vec<u8>>>>) -> Result<Response, Refusal> {
     let bytes = found.ok_or(NotPublished)?.await.map_err(|fault| Refusal::new(&*fault))?.ok_or(NotPublished)?;
     Ok(Response::body(format, bytes).max_age(PUBLICATION_AGE))
-}
-
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("no authority publishes this")]
-struct NotPublished;
-
-impl Fault for NotPublished {
-    fn kind(&self) -> Kind {
-        Kind::NotFound
-    }
-
-    fn code(&self) -> &'static str {
-        "not-published"
-    }
 }

@@ -27,6 +27,6 @@ pub use config::Config;
 pub use counters::METRICS;
 pub use permission::{AsksFirst, Authenticate, Granted, Permission, ReadAuthorities, ReadHealth, ReadMetrics, SignIn};
 pub use problem::Problem;
-pub use public::{Fetch, Publications, Readiness, health, metrics, publications};
+pub use public::{Readiness, health, metrics, publications};
 pub use routes::{Route, Routes};
 pub use server::{RequestId, Server};

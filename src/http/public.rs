@@ -7,9 +7,9 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::IntoResponse,
 };
-use gatehouse_base::{Fault, Kind, telemetry::Metrics};
+use gatehouse_base::{Fault, Fetch, NotPublished, Publications, telemetry::Metrics};
 use serde::Serialize;
-use std::{collections::BTreeMap, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// How long a cache may keep a certificate or a revocation list. A revocation that was published is seen after this.
 const PUBLICATION_AGE: HeaderValue = HeaderValue::from_static("public, max-age=60");
@@ -18,21 +18,6 @@ const PUBLICATION_AGE: HeaderValue = HeaderValue::from_static("public, max-age=6
 pub trait Readiness: Send + Sync + 'static {
     /// Every part that has to work, with what is wrong with it.
     fn checks(&self) -> BTreeMap<&'static str, Result<(), String>>;
-}
-
-/// An answer that is still being fetched.
-pub type Fetch<T> = Pin<Box<dyn Future<Output = Result<T, Box<dyn Fault + Send + Sync>>> + Send>>;
-
-/// What our authorities publish. Custody implements this; names are those that it gives to its authorities.
-pub trait Publications: Send + Sync + 'static {
-    /// The names of all authorities.
-    fn authorities(&self) -> Fetch<Vec<String>>;
-
-    /// The certificates of an authority in DER, its own first and the root last. `None` when there is no such authority.
-    fn certificates(&self, authority: String) -> Fetch<Option<Vec<Vec<u8>>>>;
-
-    /// The authority's present revocation list in DER. `None` when there is no such authority, or it publishes none.
-    fn revocations(&self, authority: String) -> Fetch<Option<Vec<u8>>>;
 }
 
 /// `/health` says that the process answers; `/ready` says whether it should be sent work.
@@ -99,11 +84,16 @@ async fn authorities(all: Fetch<Vec<String>>) -> Result<impl IntoResponse, Probl
 
 async fn certificates(publications: Arc<dyn Publications>, file: String) -> Result<impl IntoResponse, Problem> {
     let (name, form) = file.rsplit_once('.').ok_or(NotPublished)?;
-    let chain = publications.certificates(name.to_owned()).await.map_err(|fault| Problem::new(&*fault))?.ok_or(NotPublished)?;
-    let own = chain.first().ok_or(NotPublished)?;
+    let failed = |fault: Box<dyn Fault + Send + Sync>| Problem::new(&*fault);
     match form {
-        "cer" => Ok(published("application/pkix-cert", own.clone())),
-        "pem" => Ok(published("application/pem-certificate-chain", chain.iter().map(|der| pem(der)).collect::<String>().into_bytes())),
+        "cer" => {
+            let own = publications.certificate(name.to_owned()).await.map_err(failed)?.ok_or(NotPublished)?;
+            Ok(published("application/pkix-cert", own))
+        }
+        "pem" => {
+            let chain = publications.chain(name.to_owned()).await.map_err(failed)?.ok_or(NotPublished)?;
+            Ok(published("application/pem-certificate-chain", chain.into_bytes()))
+        }
         _ => Err(NotPublished.into()),
     }
 }
@@ -116,26 +106,4 @@ async fn revocations(publications: Arc<dyn Publications>, file: String) -> Resul
 
 fn published(media_type: &'static str, bytes: Vec<u8>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, HeaderValue::from_static(media_type)), (header::CACHE_CONTROL, PUBLICATION_AGE)], bytes)
-}
-
-fn pem(der: &[u8]) -> String {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let text = STANDARD.encode(der);
-    // RFC 7468 §2: lines of 64 characters.
-    let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
-}
-
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("no authority publishes this")]
-struct NotPublished;
-
-impl Fault for NotPublished {
-    fn kind(&self) -> Kind {
-        Kind::NotFound
-    }
-
-    fn code(&self) -> &'static str {
-        "not-published"
-    }
 }

@@ -4,10 +4,8 @@ use crate::{
     client::get,
     world::{World, within},
 };
-use gatehouse_base::Denied;
-use gatehouse_coap::{
-    Anyone, ETag, Fetch, Granted, Permission, Publications, Refusal, Request, Response, Route, Routes, discovery, publications,
-};
+use gatehouse_base::{Denied, Fetch, Publications};
+use gatehouse_coap::{Anyone, ETag, Granted, Permission, Refusal, Request, Response, Route, Routes, discovery, publications};
 use gatehouse_wire::coap::{
     Code, ContentFormat, Message, OptionNumber, Options,
     endpoint::{self, Event},
@@ -152,6 +150,10 @@ impl Publications for Authority {
 
     fn certificate(&self, authority: String) -> Fetch<Option<Vec<u8>>> {
         Box::pin(async move { Ok((authority == "root").then(|| b"certificate".to_vec())) })
+    }
+
+    fn chain(&self, _: String) -> Fetch<Option<String>> {
+        unreachable!("nothing here is shown as PEM")
     }
 
     fn revocations(&self, authority: String) -> Fetch<Option<Vec<u8>>> {

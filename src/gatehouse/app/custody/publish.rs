@@ -1,5 +1,6 @@
 //! What the HTTP and CoAP doors publish of our authorities: chains and revocation lists, under the names of their keys.
 
+use gatehouse_base::{Fetch, Publications};
 use gatehouse_ca::{Authority, CaState};
 use gatehouse_pki::{Certificate, KeyId};
 use std::future::ready;
@@ -13,9 +14,8 @@ impl Published {
         self.0.authorities().into_iter().filter(|ca| shown(ca.state)).map(|ca| ca.key_id).collect()
     }
 
-    fn chain(&self, authority: &str) -> Option<Vec<Vec<u8>>> {
-        let chain = key_id(authority).and_then(|key_id| self.0.chain_by_key_id(&key_id)).filter(|chain| !chain.is_empty());
-        chain.map(|chain| chain.iter().map(Certificate::der).map(<[u8]>::to_vec).collect())
+    fn certificates(&self, authority: &str) -> Option<Vec<Certificate>> {
+        key_id(authority).and_then(|key_id| self.0.chain_by_key_id(&key_id)).filter(|chain| !chain.is_empty())
     }
 
     fn list(&self, authority: &str) -> Option<Vec<u8>> {
@@ -23,30 +23,21 @@ impl Published {
     }
 }
 
-impl gatehouse_http::Publications for Published {
-    fn authorities(&self) -> gatehouse_http::Fetch<Vec<String>> {
+impl Publications for Published {
+    fn authorities(&self) -> Fetch<Vec<String>> {
         Box::pin(ready(Ok(self.names())))
     }
 
-    fn certificates(&self, authority: String) -> gatehouse_http::Fetch<Option<Vec<Vec<u8>>>> {
-        Box::pin(ready(Ok(self.chain(&authority))))
+    fn certificate(&self, authority: String) -> Fetch<Option<Vec<u8>>> {
+        let own = self.certificates(&authority).and_then(|chain| chain.first().map(|own| own.der().to_vec()));
+        Box::pin(ready(Ok(own)))
     }
 
-    fn revocations(&self, authority: String) -> gatehouse_http::Fetch<Option<Vec<u8>>> {
-        Box::pin(ready(Ok(self.list(&authority))))
-    }
-}
-
-impl gatehouse_coap::Publications for Published {
-    fn authorities(&self) -> gatehouse_coap::Fetch<Vec<String>> {
-        Box::pin(ready(Ok(self.names())))
+    fn chain(&self, authority: String) -> Fetch<Option<String>> {
+        Box::pin(ready(Ok(self.certificates(&authority).map(|chain| chain.iter().map(Certificate::pem).collect()))))
     }
 
-    fn certificate(&self, authority: String) -> gatehouse_coap::Fetch<Option<Vec<u8>>> {
-        Box::pin(ready(Ok(self.chain(&authority).and_then(|chain| chain.into_iter().next()))))
-    }
-
-    fn revocations(&self, authority: String) -> gatehouse_coap::Fetch<Option<Vec<u8>>> {
+    fn revocations(&self, authority: String) -> Fetch<Option<Vec<u8>>> {
         Box::pin(ready(Ok(self.list(&authority))))
     }
 }
