@@ -90,10 +90,10 @@ impl<L: Link> Session<L> {
         caller: Arc<Caller>,
         orders: mpsc::Receiver<Order>,
         signals: Signals,
-    ) -> Self {
+    ) -> Box<Self> {
         // A socket of datagrams has an order of its own in which silent peers have to go.
         let idle_timeout = if caller.transport.is_stream() { shared.config.idle_timeout } else { NO_END };
-        Self {
+        Box::new(Self {
             link,
             endpoint,
             tap: Tap::new(Arc::clone(&shared.traces), Arc::clone(&caller)),
@@ -111,11 +111,11 @@ impl<L: Link> Session<L> {
             idle_timeout,
             active: now(),
             sending: None,
-        }
+        })
     }
 
-    /// Serves the peer to its end.
-    pub(crate) async fn run(mut self) {
+    /// Serves the peer to its end. In a box, because a task would keep room for what it was given and for what it works on.
+    pub(crate) async fn run(mut self: Box<Self>) {
         let (signals, caller) = (self.signals.clone(), Arc::clone(&self.caller));
         let timer = sleep_until(now().into());
         tokio::pin!(timer);
@@ -244,6 +244,8 @@ impl<L: Link> Session<L> {
     /// Does what is due.
     fn due(&mut self, now: Instant) {
         self.endpoint.handle_timeout(now);
+        self.serving.give_back();
+        self.asked.give_back();
         if self.sending.is_some_and(|since| since + self.config().send_timeout <= now) {
             self.endpoint.close(Closed::Congested);
             self.closed = Some(Closed::Congested);

@@ -212,7 +212,7 @@ impl<S: Service> Door<S> {
         }
         let mut socket = Socket::new(tcp);
         if is_balancer {
-            match timeout_at(deadline, read_header(&mut socket)).await {
+            match timeout_at(deadline, Box::pin(read_header(&mut socket))).await {
                 Ok(Ok(client)) => address = client.map_or(address, canonical),
                 Ok(Err(error)) => return self.refused("header", &error),
                 Err(_) => return self.refused("header", &HandshakeError::Timeout),
@@ -227,7 +227,8 @@ impl<S: Service> Door<S> {
         gauge.increment(1);
         let (stream, peer) = match &self.tls {
             None => (Stream::plain(socket), Peer::unproven(address)),
-            Some(tls) => match self.handshake(tls, socket, address, at).await {
+            // In a box, because a connection lives for months after it.
+            Some(tls) => match Box::pin(self.handshake(tls, socket, address, at)).await {
                 Ok(secured) => secured,
                 Err(error) => {
                     ::metrics::counter!(metrics::HANDSHAKE_FAILURES, "listener" => Arc::clone(&self.name), "reason" => error.label())
@@ -241,7 +242,7 @@ impl<S: Service> Door<S> {
         let chain = peer.chain().cloned();
         let standing = Standing::default();
         let connection = Connection { stream, peer, shutdown: self.shutdown.clone(), standing: standing.clone() };
-        serve_while_good(live, &self.name, chain, standing, Arc::clone(&self.service).serve(connection)).await;
+        serve_while_good(live, &self.name, chain, standing, Box::pin(Arc::clone(&self.service).serve(connection))).await;
     }
 
     fn refused(&self, reason: &'static str, refused: &dyn fmt::Display) {

@@ -13,6 +13,7 @@ use gatehouse_pki::{Rejection, VerifiedChain};
 use gatehouse_types::UnixTime;
 use std::{
     collections::BTreeMap,
+    pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -119,10 +120,9 @@ pub(crate) async fn serve_while_good(
     listener: &Arc<str>,
     chain: Option<Arc<VerifiedChain>>,
     standing: Standing,
-    served: impl Future<Output = ()>,
+    mut served: Pin<Box<impl Future<Output = ()>>>,
 ) {
     let Some(alive) = live.zip(chain).map(|(live, chain)| live.enter(chain)) else { return served.await };
-    tokio::pin!(served);
     tokio::select! {
         () = &mut served => {}
         rejection = alive.ended() => {

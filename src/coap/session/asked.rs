@@ -32,6 +32,16 @@ impl AskedOnes {
         Self { shared, requests: HashMap::new(), tickets: HashMap::new(), pings: VecDeque::new() }
     }
 
+    /// Gives back the room of what is empty.
+    pub(super) fn give_back(&mut self) {
+        if self.requests.is_empty() {
+            (self.requests, self.tickets) = (HashMap::new(), HashMap::new());
+        }
+        if self.pings.is_empty() {
+            self.pings = VecDeque::new();
+        }
+    }
+
     pub(super) fn ask(&mut self, endpoint: &mut Endpoint, now: Instant, ask: Ask) {
         let Ask { ticket, request, to } = ask;
         match endpoint.request(now, request) {

@@ -85,6 +85,16 @@ impl Serving {
         self.pending.is_empty()
     }
 
+    /// Gives back the room of what is empty.
+    pub(super) fn give_back(&mut self) {
+        if self.pending.is_empty() {
+            self.pending = HashMap::new();
+        }
+        if self.observers.is_empty() {
+            self.observers = HashMap::new();
+        }
+    }
+
     /// How an answer wanted the connection to end behind it.
     pub(super) fn leave(&mut self) -> Option<Leave> {
         self.leave.take()

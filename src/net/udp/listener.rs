@@ -277,9 +277,10 @@ impl<E: Engine, S: DatagramService> SocketTask<E, S> {
         let connection =
             DatagramConnection { peer, shutdown: self.shutdown.clone(), standing: standing.clone(), records: receiver, sender };
         let (service, shutdown) = (Arc::clone(&self.service), self.shutdown.clone());
+        let served = Box::pin(service.serve(connection));
         let whole = async move {
             tokio::select! {
-                () = serve_while_good(live.as_ref(), &name, chain, standing, service.serve(connection)) => {}
+                () = serve_while_good(live.as_ref(), &name, chain, standing, served) => {}
                 () = shutdown.stopped() => {}
             }
         };

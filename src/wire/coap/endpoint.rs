@@ -184,6 +184,20 @@ impl Endpoint {
         self.server_handle_timeout(now);
         self.flush(now);
         self.settle();
+        self.give_back();
+    }
+
+    /// Gives back the room of what is empty. A peer that is silent for months holds nothing for what it said once.
+    fn give_back(&mut self) {
+        self.client.give_back();
+        self.server.give_back();
+        self.outbox.give_back();
+        emptied(&mut self.events);
+        let unwatched = self.client.requests.is_empty() && self.server.observers.is_empty();
+        match &mut self.link {
+            Link::Udp(udp) => udp.give_back(unwatched),
+            Link::Tcp(tcp) => emptied(&mut tcp.custody),
+        }
     }
 
     /// Ends everything at once without a word to the peer: the transport is gone, or the application wants it gone. Requests
@@ -285,6 +299,13 @@ impl Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint").field("phase", &self.phase).field("usage", &self.usage()).finish_non_exhaustive()
+    }
+}
+
+/// Gives back a queue's room, if nothing is in it.
+fn emptied<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() {
+        *queue = VecDeque::new();
     }
 }
 

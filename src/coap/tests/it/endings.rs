@@ -3,37 +3,22 @@
 
 use crate::{
     client::{Client, get, now},
+    secure::{device, judge, options, own},
     world::within,
 };
 use gatehouse_base::{Clock, SimulatedClock, SystemRandom};
-use gatehouse_certs::{
-    chain::{Bundle, Question},
-    folder,
-};
+use gatehouse_certs::chain::Question;
 use gatehouse_coap::{
     Anyone, Common, Config, Connection, Ending, Framing, Granted, Leave, Request, Response, Route, Routes, Server, Traces, VerifiedPeer,
 };
-use gatehouse_net::{
-    CertificateSource, ClientJudge, ClientOptions, Connector, Credentials, DatagramGate, DatagramListener, Dtls, DtlsClient, DtlsConnector,
-    Gate, Listener, ServerTrust, Shutdown, Stream, Tls,
-};
-use gatehouse_pki::{
-    Anchors, Certificate, ExpiredLeaf, KeyIdentifiers, Policy, Purpose, Rejection, Revocation, SoftwareKey, VerifiedChain,
-};
-use gatehouse_types::{Secret, UnixTime};
+use gatehouse_net::{Connector, DatagramGate, DatagramListener, Dtls, DtlsClient, DtlsConnector, Gate, Listener, Shutdown, Stream, Tls};
+use gatehouse_types::UnixTime;
 use gatehouse_wire::coap::{
     Code, Message,
     endpoint::{Closed, Endpoint, Event},
 };
-use rcgen::{CertificateParams, KeyPair};
-use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{
-    net::TcpStream,
-    sync::{mpsc, watch},
-};
-
-/// Who comes.
-const CHAIN: &str = "good/p256-long";
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpStream, sync::mpsc};
 
 /// A door for devices that tells how the connections ended of those that said hello.
 struct House {
@@ -206,63 +191,4 @@ async fn peers_over_dtls_get_the_alert_that_says_so() {
     house.shutdown.start_draining();
     assert!(drained.is_left().await);
     assert_eq!(house.told().await, Ending::Drained);
-}
-
-fn device() -> Credentials {
-    let [chain, key] = ["chain.pem", "leaf-key.pem"].map(|name| fs::read(folder::home().join(CHAIN).join(name)).unwrap());
-    Credentials::from_pem(&chain, &Secret::new(key)).unwrap()
-}
-
-fn options(device: &Credentials) -> ClientOptions<'_> {
-    ClientOptions { trust: ServerTrust::danger_anything(), credentials: Some(device), shared: None, alpn: &[b"coap"] }
-}
-
-/// The door's own certificate: nothing depends on who signed it.
-fn own() -> Arc<dyn CertificateSource> {
-    let key = KeyPair::generate().unwrap();
-    let own = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
-    let signer = SoftwareKey::from_pkcs8(Secret::new(key.serialize_der())).unwrap();
-    Arc::new(Own(Arc::new(Credentials::from_signer(vec![own.der().to_vec()], Arc::new(signer)).unwrap())))
-}
-
-#[derive(Debug)]
-struct Own(Arc<Credentials>);
-
-impl CertificateSource for Own {
-    fn current(&self) -> Option<Arc<Credentials>> {
-        Some(Arc::clone(&self.0))
-    }
-}
-
-fn judge() -> Arc<Judge> {
-    let kept: Bundle = folder::read(&folder::home().join(CHAIN)).unwrap();
-    let certificate = |der: &Vec<u8>| Certificate::from_der(der).unwrap();
-    let anchors = kept.anchors.iter().map(certificate).fold(Anchors::builder(), |builder, anchor| builder.anchor(anchor));
-    Arc::new(Judge(anchors.build().unwrap()))
-}
-
-#[derive(Debug)]
-struct Judge(Anchors);
-
-impl Judge {
-    const POLICY: Policy = Policy {
-        purpose: Purpose::Client,
-        expired_leaf: ExpiredLeaf::Refuse,
-        revocation: Revocation::WhenPresent,
-        key_identifiers: KeyIdentifiers::Require,
-    };
-}
-
-impl ClientJudge for Judge {
-    fn judge(&self, presented: &[&[u8]], now: UnixTime) -> Result<VerifiedChain, Rejection> {
-        self.0.verify(presented, &Self::POLICY, now)
-    }
-
-    fn still_good(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), Rejection> {
-        self.0.recheck(chain, &Self::POLICY, now)
-    }
-
-    fn changes(&self) -> Option<watch::Receiver<u64>> {
-        None
-    }
 }

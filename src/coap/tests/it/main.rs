@@ -10,6 +10,7 @@ mod limits;
 mod observing;
 mod remote;
 mod requests;
+mod secure;
 mod sessions;
 mod tracing;
 mod world;

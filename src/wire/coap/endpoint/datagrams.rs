@@ -4,6 +4,7 @@ use super::{
     Closed, Endpoint, Link, Owner, Phase,
     client::Verdict,
     dedup::{Answer, Dedup},
+    emptied,
     message_ids::MessageIds,
     probing::Probing,
     reliability::{Due, Outbound},
@@ -54,6 +55,15 @@ impl Udp {
 
     pub(super) fn is_idle(&self) -> bool {
         self.outbound.is_idle() && self.held.is_empty()
+    }
+
+    /// `unwatched` where nothing follows from a rejection of what was sent.
+    pub(super) fn give_back(&mut self, unwatched: bool) {
+        self.outbound.give_back();
+        emptied(&mut self.held);
+        if unwatched {
+            self.non_confirmable = VecDeque::new();
+        }
     }
 
     /// Whether a non-confirmable message may go now.

@@ -83,7 +83,7 @@ impl Dedup {
             self.forget_oldest();
         }
         if self.entries.is_empty() {
-            self.entries = VecDeque::new();
+            (self.entries, self.places) = (VecDeque::new(), BTreeMap::new());
         }
     }
 

@@ -1,5 +1,6 @@
 //! What waits for `poll_transmit`: whole datagrams, or whole messages of a stream.
 
+use super::emptied;
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -30,6 +31,10 @@ impl Outbox {
             self.items = VecDeque::new();
         }
         Some(item)
+    }
+
+    pub(super) fn give_back(&mut self) {
+        emptied(&mut self.items);
     }
 
     pub(super) fn bytes(&self) -> usize {

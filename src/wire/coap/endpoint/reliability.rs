@@ -35,6 +35,12 @@ pub(super) enum Due {
 }
 
 impl Outbound {
+    pub(super) fn give_back(&mut self) {
+        if self.is_idle() {
+            *self = Self::default();
+        }
+    }
+
     /// Puts a message in line.
     pub(super) fn push(&mut self, owner: Owner, message: Message) {
         self.waiting.push_back((owner, message));

@@ -56,6 +56,16 @@ impl Server {
         self.is_settled() && self.observers.is_empty() && self.assemblies.is_empty() && self.served.is_empty()
     }
 
+    /// An empty tree keeps a node.
+    pub(super) fn give_back(&mut self) {
+        if self.exchanges.is_empty() {
+            self.exchanges = BTreeMap::new();
+        }
+        if self.observers.is_empty() {
+            self.observers = Observers::new();
+        }
+    }
+
     /// Whether every request is answered.
     pub(super) fn is_settled(&self) -> bool {
         self.exchanges.is_empty()

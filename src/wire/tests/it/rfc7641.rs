@@ -151,6 +151,18 @@ fn section_4_5_one_of_so_many_notifications_is_confirmable_and_who_leaves_silent
 }
 
 #[test]
+fn section_3_6_a_rejection_is_understood_however_long_nothing_was_asked_before() {
+    let mut world = world();
+    let (request, observation) = observed(&mut world);
+    world.run_for(Duration::from_secs(1000));
+    world.ends[CLIENT].forget(request);
+    notify(&mut world, observation, "x", Delivery::Automatic);
+    world.ends[SERVER].handle_timeout(world.now);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.event(SERVER), Event::ObserverGone { observation, why: Gone::Reset });
+}
+
+#[test]
 fn section_4_5_a_client_that_is_gone_is_forgotten_and_one_that_acknowledges_is_not() {
     let mut world = world();
     let (_, observation) = observed(&mut world);
