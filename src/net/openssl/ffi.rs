@@ -11,7 +11,10 @@
 //! connection on the same thread. Nothing here decides anything.
 #![allow(unsafe_code, reason = "these are calls into C, and the functions that C calls back; each says what it relies on")]
 
-use super::keys::{Curve, Hash, Key, Sign};
+use super::{
+    keys::{Curve, Hash, Key, Sign},
+    prf,
+};
 use foreign_types::{ForeignType, ForeignTypeRef};
 use gatehouse_types::Secret;
 use openssl::{
@@ -443,20 +446,20 @@ const NO_MORE: Algorithm = Algorithm(ptr::null(), ptr::null(), ptr::null(), ptr:
 const PROPERTIES: &CStr = c"provider=gatehouse";
 const DECODES: &CStr = c"provider=gatehouse,input=der,structure=SubjectPublicKeyInfo";
 
-/// What our provider has: keys on NIST's curves are our own, and whatever else a handshake takes is OpenSSL's. Nothing that no
+/// What our provider has: keys on NIST's curves and the function that makes keys of secrets are our own, and whatever else a handshake takes is OpenSSL's. Nothing that no
 /// handshake takes is there, because OpenSSL 3.0 copies the list of everything that there is, twice for each certificate that it reads.
 struct Tables {
     base: *mut OSSL_PROVIDER,
     rows: Vec<(c_int, Vec<Algorithm>)>,
 }
 
-/// Of OpenSSL's provider, by its first name: hashes, ciphers, message authentication, key derivation, random numbers; and keys of other
-/// kinds.
+/// What is OpenSSL's, by its first name: hashes (SHA-1 because OpenSSL tells certificates apart by it, and for nothing else), ciphers,
+/// message authentication, derivation of keys, random numbers; and keys of other kinds.
 const BORROWED: [(c_int, &[&str]); 9] = [
-    (DIGEST, &["MD5", "SHA1", "MD5-SHA1", "SHA2-224", "SHA2-256", "SHA2-384", "SHA2-512"]),
+    (DIGEST, &["SHA1", "SHA2-256", "SHA2-384", "SHA2-512"]),
     (CIPHER, &["AES-128-GCM", "AES-256-GCM", "AES-128-CCM", "AES-256-CCM", "ChaCha20-Poly1305"]),
     (MAC, &["HMAC"]),
-    (KDF, &["TLS1-PRF", "TLS13-KDF", "HKDF"]),
+    (KDF, &["TLS13-KDF"]),
     (RANDOM, &["CTR-DRBG", "SEED-SRC"]),
     (KEY_MANAGEMENT, &["RSA", "RSA-PSS", "ED25519", "X25519"]),
     (KEY_EXCHANGE, &["X25519"]),
@@ -486,6 +489,7 @@ fn tables() -> Option<&'static Tables> {
     let own = |operation| {
         let (names, properties, functions): (&CStr, &CStr, &'static [Dispatch]) = match operation {
             KEY_MANAGEMENT => (keys, PROPERTIES, &KEYS),
+            KDF => (c"TLS1-PRF", PROPERTIES, &DERIVATIONS),
             KEY_EXCHANGE => (c"ECDH", PROPERTIES, &EXCHANGES),
             SIGNATURE => (c"ECDSA", PROPERTIES, &SIGNATURES),
             DECODER => (keys, DECODES, &DECODERS),
@@ -570,9 +574,12 @@ static SIGNATURES: [Dispatch; 8] = [
     END,
 ];
 
+static DERIVATIONS: [Dispatch; 4] =
+    [Dispatch(1, stateless_new as *const ()), Dispatch(3, stateless_free as *const ()), Dispatch(5, derive as *const ()), END];
+
 static DECODERS: [Dispatch; 5] = [
-    Dispatch(1, decoder_new as *const ()),
-    Dispatch(2, decoder_free as *const ()),
+    Dispatch(1, stateless_new as *const ()),
+    Dispatch(2, stateless_free as *const ()),
     Dispatch(10, decoder_does_selection as *const ()),
     Dispatch(11, decode as *const ()),
     END,
@@ -879,14 +886,14 @@ unsafe extern "C" fn generate(generation: *mut c_void, _tell: *const c_void, _ar
 
 // ---- Keys of certificates ----
 
-/// Decoders keep nothing; OpenSSL wants an address nevertheless.
+/// What keeps nothing has an address nevertheless, because OpenSSL wants one.
 static NO_STATE: u8 = 0;
 
-unsafe extern "C" fn decoder_new(_provider: *mut c_void) -> *mut c_void {
+unsafe extern "C" fn stateless_new(_provider: *mut c_void) -> *mut c_void {
     (&raw const NO_STATE).cast_mut().cast()
 }
 
-unsafe extern "C" fn decoder_free(_decoder: *mut c_void) {}
+unsafe extern "C" fn stateless_free(_nothing: *mut c_void) {}
 
 unsafe extern "C" fn decoder_does_selection(_provider: *mut c_void, selection: c_int) -> c_int {
     c_int::from(selection == 0 || selection & PUBLIC_KEY != 0)
@@ -924,6 +931,43 @@ unsafe extern "C" fn decode(
         key_free(ptr::read_volatile(&raw const key));
         taken
     }
+}
+
+// ---- Keys of secrets ----
+
+/// The pseudorandom function of TLS 1.2. OpenSSL gives everything in one call; the seed comes in parts of the same name.
+unsafe extern "C" fn derive(_nothing: *mut c_void, out: *mut c_uchar, length: usize, params: *const OSSL_PARAM) -> c_int {
+    if out.is_null() || params.is_null() {
+        return 0;
+    }
+    let (mut hash, mut secret, mut seed) = (None, None, Vec::with_capacity(128));
+    // SAFETY: a list that ends with a parameter without a name, whose texts are terminated and whose octets are that many and live as
+    // long as the call.
+    unsafe {
+        let mut next = params;
+        while let Some(param) = next.as_ref().filter(|param| !param.key.is_null()) {
+            let octets = || {
+                let is_some = param.data_type == OCTETS && !param.data.is_null();
+                if is_some { std::slice::from_raw_parts(param.data.cast::<u8>(), param.data_size) } else { &[] }
+            };
+            match CStr::from_ptr(param.key).to_bytes() {
+                b"digest" if param.data_type == TEXT && !param.data.is_null() => {
+                    hash = Hash::named(CStr::from_ptr(param.data.cast()).to_bytes());
+                }
+                b"secret" => secret = Some(octets()),
+                b"seed" => seed.extend_from_slice(octets()),
+                _ => {}
+            }
+            next = next.add(1);
+        }
+    }
+    let (Some(hash), Some(secret)) = (hash, secret) else { return 0 };
+    // SAFETY: OpenSSL's place for so many bytes.
+    let out = unsafe {
+        ptr::write_bytes(out, 0, length);
+        std::slice::from_raw_parts_mut(out, length)
+    };
+    c_int::from(catch_unwind(AssertUnwindSafe(|| prf::expand(hash.hmac(), secret, &seed, out))).is_ok())
 }
 
 // ---- Agreements ----

@@ -8,6 +8,7 @@
 
 use ring::{
     agreement::{self, EphemeralPrivateKey},
+    hmac,
     rand::SystemRandom,
     signature,
 };
@@ -76,6 +77,13 @@ impl Curve {
 }
 
 impl Hash {
+    pub(super) fn hmac(self) -> hmac::Algorithm {
+        match self {
+            Self::Sha256 => hmac::HMAC_SHA256,
+            Self::Sha384 => hmac::HMAC_SHA384,
+        }
+    }
+
     /// By the name that OpenSSL uses, whose versions put hyphens into different places.
     pub(super) fn named(name: &[u8]) -> Option<Self> {
         let name: Vec<u8> = name.iter().filter(|byte| **byte != b'-').map(u8::to_ascii_uppercase).collect();

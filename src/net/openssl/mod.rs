@@ -11,8 +11,10 @@ mod context;
 pub(crate) mod ffi;
 mod keys;
 mod presented;
+mod prf;
 
 pub(crate) use client::ClientContext;
 pub(crate) use context::{ContextError, ServerContexts, Transport};
 pub(crate) use ffi::forget_errors;
 pub(crate) use presented::{found, judge_again, refusal};
+pub(crate) use prf::expand;
