@@ -41,8 +41,8 @@ const IDLE: usize = 500;
 /// Nobody here needs so long.
 const HANDSHAKE_SECONDS: u64 = 10;
 
-/// After ten seconds of silence an association gives buffers back.
-const REST: Duration = Duration::from_secs(12);
+/// In which a server frees what handshakes have taken.
+const REST: Duration = Duration::from_secs(2);
 
 /// How long a server may take to be there.
 const START: Duration = Duration::from_secs(10);

@@ -1,7 +1,7 @@
 //! How a listener speaks TLS: with rustls, and on device ports with OpenSSL beside it.
 //!
-//! Devices cannot be changed, and some have nothing but CCM suites. rustls, which has none, costs a third of OpenSSL's time and half its
-//! memory. So the first message of a peer on a device port is read and kept: where it offers a suite, a group and a signature that
+//! Devices cannot be changed, and some have nothing but CCM suites. rustls, which has none, costs little more than half of OpenSSL's time
+//! and memory. So the first message of a peer on a device port is read and kept: where it offers a suite, a group and a signature that
 //! rustls has, rustls serves it, and OpenSSL serves the rest. Both ask the same [`ClientJudge`], and both make the same [`Stream`] and
 //! [`Peer`]. HTTPS has rustls alone.
 
