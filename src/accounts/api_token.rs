@@ -23,7 +23,8 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 /// The most tokens that somebody has.
 const MOST: usize = 100;
-const PREFIX: &str = "gth_";
+/// What every API token begins with, and no JWT.
+pub(crate) const PREFIX: &str = "gth_";
 const ID_BYTES: usize = 10;
 const SECRET_BYTES: usize = 20;
 const CHECKSUM_BYTES: usize = 5;
@@ -123,6 +124,9 @@ pub enum TokenError {
     /// It would have expired already.
     #[error("a token expires in the future")]
     Expired,
+    /// Tokens are people's.
+    #[error("a program has no API tokens; its own token is enough")]
+    NoPerson,
     /// The owner has too many.
     #[error("somebody has {MOST} tokens at most; revoke one first")]
     TooMany,
@@ -165,19 +169,20 @@ impl Accounts {
     /// # Errors
     /// What is wrong with it.
     pub async fn make_token(&self, owner: &Member, new: NewToken, from: &Visitor) -> Result<(TokenInfo, Secret), TokenError> {
+        let person = owner.person.ok_or(TokenError::NoPerson)?;
         let now = self.clock.now();
         let name = checked_name(&new.name).ok_or(TokenError::Name)?;
         check_rights(owner.role, &new.rights)?;
         if new.expires.is_some_and(|expires| expires <= now) {
             return Err(TokenError::Expired);
         }
-        if rows::tails(&self.events, TOKENS_OF, rows::by_person(owner.person), MOST).await?.len() >= MOST {
+        if rows::tails(&self.events, TOKENS_OF, rows::by_person(person), MOST).await?.len() >= MOST {
             return Err(TokenError::TooMany);
         }
         let (id, text) = self.draw_token();
         let token = ApiToken {
             digest: secret::digest_of(PURPOSE, &text).to_vec().into(),
-            person: owner.person,
+            person,
             organisation: owner.organisation,
             name: name.clone(),
             rights: new.rights,
@@ -187,9 +192,9 @@ impl Accounts {
             used: None,
             seen: SeenNetworks::default(),
         };
-        let batch = rows::new(TOKENS, id.0.as_bytes(), &token).put(TOKENS_OF, rows::of_person(owner.person, id.0.as_bytes()), MARK);
+        let batch = rows::new(TOKENS, id.0.as_bytes(), &token).put(TOKENS_OF, rows::of_person(person, id.0.as_bytes()), MARK);
         let happening = Happening::TokenMade { token: id.0.clone(), name };
-        let batch = self.telling(batch, owner.person, happening, Some(from)).await?;
+        let batch = self.telling(batch, person, happening, Some(from)).await?;
         self.events.commit(batch).await.map_err(StateError::Commit)?;
         Ok((token.info(id), text))
     }
@@ -215,12 +220,13 @@ impl Accounts {
     /// # Errors
     /// There is none of this id, or it would be allowed more than its owner.
     pub async fn change_token(&self, owner: &Member, id: &str, change: TokenChange, from: &Visitor) -> Result<TokenInfo, TokenError> {
+        let person = owner.person.ok_or(TokenError::NoPerson)?;
         if let Some(rights) = &change.rights {
             check_rights(owner.role, rights)?;
         }
         let name = change.name.as_deref().map(|name| checked_name(name).ok_or(TokenError::Name)).transpose()?;
         rows::change(&self.events, || async {
-            let mut row = self.own_token(owner.person, id).await?;
+            let mut row = self.own_token(person, id).await?;
             if row.value.organisation != owner.organisation {
                 return Err(TokenError::Unknown);
             }
@@ -230,7 +236,7 @@ impl Accounts {
             token.sources = change.sources.clone().unwrap_or_else(|| token.sources.clone());
             let info = row.value.info(TokenId(id.to_owned()));
             let happening = Happening::TokenChanged { token: id.to_owned() };
-            Ok((self.telling(row.rewritten(), owner.person, happening, Some(from)).await?, info))
+            Ok((self.telling(row.rewritten(), person, happening, Some(from)).await?, info))
         })
         .await
     }
@@ -345,6 +351,7 @@ impl Fault for TokenError {
     fn kind(&self) -> Kind {
         match self {
             Self::Name | Self::Rights { .. } | Self::Expired => Kind::Invalid,
+            Self::NoPerson => Kind::Forbidden,
             Self::TooMany => Kind::Conflict,
             Self::Unknown => Kind::NotFound,
             Self::State(error) => error.kind(),
@@ -356,6 +363,7 @@ impl Fault for TokenError {
             Self::Name => "name",
             Self::Rights { .. } => "token-scopes",
             Self::Expired => "token-expired",
+            Self::NoPerson => "token-without-person",
             Self::TooMany => "too-many-tokens",
             Self::Unknown => "no-such-token",
             Self::State(error) => error.code(),
@@ -367,7 +375,7 @@ impl Fault for TokenError {
             Self::Name => Some("name"),
             Self::Rights { .. } => Some("scopes"),
             Self::Expired => Some("expires"),
-            Self::TooMany | Self::Unknown | Self::State(_) => None,
+            Self::NoPerson | Self::TooMany | Self::Unknown | Self::State(_) => None,
         }
     }
 }

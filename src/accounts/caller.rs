@@ -1,6 +1,10 @@
 //! Who is calling, and the permissions that this core names.
 
-use crate::{Accounts, Member, Right, StateError, TokenId, Visitor, api_token::TokenRefused, session::SessionId};
+use crate::{
+    Accounts, Member, Right, StateError, Visitor,
+    api_token::{self, TokenRefused},
+    session::SessionId,
+};
 use axum::http::{HeaderMap, Method, header, request::Parts};
 use gatehouse_base::{Denied, Fault, Kind};
 use gatehouse_http::{Authenticate, ClientAddress, Permission, Problem};
@@ -17,7 +21,8 @@ pub(crate) const ORGANISATION: &str = "gatehouse-organisation";
 /// Somebody who has shown who they are. Made in [`Gate`] only.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    person: PersonId,
+    /// Nobody where a program acts for itself.
+    person: Option<PersonId>,
     by: Credential,
     member: Result<Member, NotInOrganisation>,
 }
@@ -25,7 +30,7 @@ pub struct Caller {
 #[derive(Clone, Debug)]
 enum Credential {
     Session(SessionId),
-    Token { id: TokenId, rights: Vec<Right> },
+    Token { rights: Vec<Right> },
 }
 
 /// Somebody who acts for themselves in a session, not through a token.
@@ -112,14 +117,19 @@ impl Gate {
     async fn caller(&self, request: &Parts, from: &Visitor) -> Result<Option<Caller>, Problem> {
         let named = organisation_named(&request.headers);
         // A token that is not good does not fall back to a cookie: who shows one means it.
-        if let Some(text) = bearer(&request.headers)? {
-            let (id, grant) = self.0.token(&text, from).await.map_err(|refused: TokenRefused| Problem::new(&refused))?;
+        if request.headers.contains_key(header::AUTHORIZATION) {
+            // A client's own secret (RFC 7617) is looked at where clients show it, and makes nobody a caller.
+            let Some(text) = bearer(&request.headers) else { return Ok(None) };
+            if !text.expose().starts_with(api_token::PREFIX.as_bytes()) {
+                return self.program(&text, named).await.map(Some);
+            }
+            let (_, grant) = self.0.token(&text, from).await.map_err(|refused: TokenRefused| Problem::new(&refused))?;
             let member = match named {
                 Some(Ok(named)) if named != grant.organisation => Err(NotInOrganisation::NotYours),
                 Some(Err(error)) => Err(error),
                 _ => self.member(grant.person, Some(grant.organisation)).await?,
             };
-            return Ok(Some(Caller { person: grant.person, by: Credential::Token { id, rights: grant.rights }, member }));
+            return Ok(Some(Caller { person: Some(grant.person), by: Credential::Token { rights: grant.rights }, member }));
         }
         let Some(secret) = cookie(&request.headers) else { return Ok(None) };
         if !is_safe(&request.method) && !comes_from_here(&request.headers) {
@@ -131,7 +141,20 @@ impl Gate {
             Some(Ok(named)) => self.member(person, Some(named)).await?,
             None => self.member(person, None).await?,
         };
-        Ok(Some(Caller { person, by: Credential::Session(session), member }))
+        Ok(Some(Caller { person: Some(person), by: Credential::Session(session), member }))
+    }
+
+    /// A program that shows an access token of ours.
+    async fn program(&self, text: &Secret, named: Option<Result<OrganisationId, NotInOrganisation>>) -> Result<Caller, Problem> {
+        let (claims, client) = self.0.access_token(text).await?.ok_or(BadCredentials::Unknown)?;
+        let member = match named {
+            Some(Ok(named)) if named != claims.owner => Err(NotInOrganisation::NotYours),
+            Some(Err(error)) => Err(error),
+            _ => Ok(Member { person: None, organisation: claims.owner, role: client.role }),
+        };
+        // What the client may not have any more, its tokens have not either.
+        let rights = claims.rights().into_iter().filter(|right| client.rights.contains(right)).collect();
+        Ok(Caller { person: None, by: Credential::Token { rights }, member })
     }
 
     async fn member(&self, person: PersonId, named: Option<OrganisationId>) -> Result<Result<Member, NotInOrganisation>, StateError> {
@@ -144,7 +167,7 @@ impl Gate {
                 _ => Err(NotInOrganisation::NoneNamed),
             },
         };
-        Ok(found.map(|(organisation, role)| Member { person, organisation, role }))
+        Ok(found.map(|(organisation, role)| Member { person: Some(person), organisation, role }))
     }
 }
 
@@ -164,15 +187,10 @@ impl Authenticate for Gate {
     }
 }
 
-/// RFC 6750 §2.1. Another scheme is an error and not nothing: who shows credentials means them.
-fn bearer(headers: &HeaderMap) -> Result<Option<Secret>, BadCredentials> {
-    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let text = value.to_str().map_err(|_| BadCredentials::Unknown)?;
-    let (scheme, token) = text.split_once(' ').ok_or(BadCredentials::Unknown)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(BadCredentials::Unknown);
-    }
-    Ok(Some(Secret::from(token.trim().to_owned())))
+/// RFC 6750 §2.1.
+fn bearer(headers: &HeaderMap) -> Option<Secret> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Secret::from(token.trim().to_owned()))
 }
 
 fn cookie(headers: &HeaderMap) -> Option<Secret> {
@@ -214,17 +232,9 @@ impl Caller {
         let member = self.member?;
         let limited = match &self.by {
             Credential::Session(_) => true,
-            Credential::Token { rights, .. } => rights.contains(&right),
+            Credential::Token { rights } => rights.contains(&right),
         };
         if limited && member.role.has(right) { Ok(member) } else { Err(Denied::Forbidden.into()) }
-    }
-
-    /// The token that was shown, if one was.
-    pub fn token(&self) -> Option<&TokenId> {
-        match &self.by {
-            Credential::Token { id, .. } => Some(id),
-            Credential::Session(_) => None,
-        }
     }
 }
 
@@ -237,7 +247,7 @@ impl Permission for ActForSelf {
     type Proof = PersonId;
 
     fn check(request: &Parts) -> Result<PersonId, Problem> {
-        Ok(caller(request)?.person)
+        Ok(caller(request)?.person.ok_or(Denied::Forbidden)?)
     }
 }
 
@@ -251,9 +261,9 @@ impl Permission for ActInSession {
 
     fn check(request: &Parts) -> Result<SelfInSession, Problem> {
         let Caller { person, by, member } = caller(request)?;
-        match by {
-            Credential::Session(session) => Ok(SelfInSession { person: *person, session: *session, member: *member }),
-            Credential::Token { .. } => Err(Denied::Forbidden.into()),
+        match (by, person) {
+            (Credential::Session(session), Some(person)) => Ok(SelfInSession { person: *person, session: *session, member: *member }),
+            _ => Err(Denied::Forbidden.into()),
         }
     }
 }
@@ -280,4 +290,6 @@ rights! {
     ReadMembers = "read-members", Right::ReadMembers;
     /// Who may change what members are.
     ManageMembers = "manage-members", Right::ManageMembers;
+    /// Who may make and remove programs.
+    ManageClients = "manage-clients", Right::ManageClients;
 }

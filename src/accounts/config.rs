@@ -11,6 +11,9 @@ pub struct Config {
     pub session_lifetime: Duration,
     /// How long a session goes on without being used. Default 12 h.
     pub session_idle: Duration,
+    /// The address by which tokens name this installation, without a slash at its end. Default: `https://`, the external address and
+    /// the port of the first `https` listener.
+    pub issuer: Option<String>,
     /// What authenticator applications call this installation. Default `Gatehouse`.
     pub issuer_name: String,
     /// Failed sign-ins that are remembered at most, for slowing guesses down. Default 100,000.
@@ -25,6 +28,7 @@ impl Default for Config {
         Self {
             session_lifetime: HOUR * 24 * 7,
             session_idle: HOUR * 12,
+            issuer: None,
             issuer_name: "Gatehouse".to_owned(),
             throttle_entries: 100_000,
             password: password::Config::default(),
@@ -38,6 +42,14 @@ impl Configure for Config {
         let minutes = |low: u64, high: u64| Duration::from_secs(low * 60)..=Duration::from_secs(high * 60);
         let session_lifetime = from.within("session_lifetime", defaults.session_lifetime, minutes(5, 60 * 24 * 365));
         let session_idle = from.within("session_idle", defaults.session_idle, minutes(1, 60 * 24 * 90));
+        let issuer: Option<String> = from.optional("issuer");
+        if issuer
+            .as_ref()
+            .is_some_and(|issuer| !issuer.starts_with("https://") || issuer.ends_with('/') || issuer.contains(['?', '#', ' ']))
+        {
+            from.refuse("issuer", "is an address like \"https://gatehouse.example.com:8443\"");
+            return None;
+        }
         let issuer_name = from.or("issuer_name", defaults.issuer_name);
         let throttle_entries = from.within("throttle_entries", defaults.throttle_entries, 1000..=10_000_000);
         let password = from.section("password");
@@ -45,6 +57,6 @@ impl Configure for Config {
             from.refuse("issuer_name", "1 to 64 bytes without a colon");
             return None;
         }
-        Some(Self { session_lifetime, session_idle, issuer_name, throttle_entries, password: password? })
+        Some(Self { session_lifetime, session_idle, issuer, issuer_name, throttle_entries, password: password? })
     }
 }

@@ -151,6 +151,20 @@ pub enum Fact {
         /// Whose.
         person: PersonId,
     },
+    /// An organisation lets a program in.
+    ClientMade {
+        /// Where.
+        organisation: OrganisationId,
+        /// Its id.
+        client: String,
+    },
+    /// It does not any more.
+    ClientRemoved {
+        /// Where.
+        organisation: OrganisationId,
+        /// Its id.
+        client: String,
+    },
     /// Somebody tried an address that nobody has.
     UnknownAddressTried,
 }

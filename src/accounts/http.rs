@@ -3,9 +3,9 @@
 //! Secrets that are shown once are written into an answer here and nowhere else.
 
 use crate::{
-    Accounts, ActForSelf, ActInSession, HistoryEntry, ManageMembers, Member, MemberInfo, NewPassword, NewSession, NewToken,
-    OrganisationInfo, PersonInfo, Proof, ReadMembers, Right, Role, SessionInfo, SignInError, SignedIn, Sources, TokenChange, TokenInfo,
-    Visitor, caller::COOKIE, secret,
+    Accounts, ActForSelf, ActInSession, ClientInfo, HistoryEntry, ManageClients, ManageMembers, Member, MemberInfo, NewClient, NewPassword,
+    NewSession, NewToken, OrganisationInfo, PersonInfo, Proof, ReadMembers, Right, Role, SessionInfo, SignInError, SignedIn, Sources,
+    TokenChange, TokenInfo, Visitor, caller::COOKIE, secret,
 };
 use axum::{
     Extension, Json,
@@ -25,8 +25,13 @@ type From = Extension<Visitor>;
 type Answer<T> = Result<T, Problem>;
 
 /// The routes of accounts, under `/v1`.
-pub fn routes(accounts: &Accounts) -> Routes {
-    sign_in(accounts).and(own_account(accounts)).and(second_factor(accounts)).and(tokens(accounts)).and(members(accounts))
+pub(crate) fn routes(accounts: &Accounts) -> Routes {
+    sign_in(accounts)
+        .and(own_account(accounts))
+        .and(second_factor(accounts))
+        .and(tokens(accounts))
+        .and(members(accounts))
+        .and(clients(accounts))
 }
 
 /// A handler with the accounts as its first argument, behind the permission that it asks for.
@@ -102,6 +107,14 @@ struct TokenChangeBody {
     name: Option<String>,
     scopes: Option<Vec<Right>>,
     sources: Option<Sources>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientBody {
+    name: String,
+    role: Role,
+    scopes: Vec<Right>,
 }
 
 #[derive(Deserialize)]
@@ -316,6 +329,35 @@ fn members(accounts: &Accounts) -> Routes {
             "/v1/members/{person}",
             with!(accounts, |granted: Granted<ManageMembers>, person: Path<PersonId>| {
                 accounts.remove_member(&granted, *person).await?;
+                Answer::Ok(StatusCode::NO_CONTENT)
+            }),
+        )
+}
+
+fn clients(accounts: &Accounts) -> Routes {
+    #[derive(Serialize)]
+    struct Made {
+        #[serde(flatten)]
+        info: ClientInfo,
+        secret: String,
+    }
+    Routes::new()
+        .get(
+            "/v1/clients",
+            with!(accounts, |granted: Granted<ManageClients>| Answer::<Json<Vec<ClientInfo>>>::Ok(Json(accounts.clients(&granted).await?))),
+        )
+        .post(
+            "/v1/clients",
+            with!(accounts, |granted: Granted<ManageClients>, body: Body<ClientBody>| {
+                let ClientBody { name, role, scopes } = body.0;
+                let (info, secret) = accounts.make_client(&granted, NewClient { name, role, rights: scopes }).await?;
+                Answer::Ok((StatusCode::CREATED, Json(Made { info, secret: secret::text(&secret) })))
+            }),
+        )
+        .delete(
+            "/v1/clients/{id}",
+            with!(accounts, |granted: Granted<ManageClients>, id: Path<String>| {
+                accounts.remove_client(&granted, &id).await?;
                 Answer::Ok(StatusCode::NO_CONTENT)
             }),
         )

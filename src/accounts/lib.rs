@@ -19,6 +19,7 @@ mod email;
 mod error;
 mod history;
 mod http;
+mod oauth;
 mod organisation;
 mod password;
 mod person;
@@ -35,12 +36,12 @@ mod throttle;
 mod totp;
 
 pub use api_token::{NewToken, TokenChange, TokenError, TokenId, TokenInfo, Used};
-pub use caller::{ActForSelf, ActInSession, Caller, Gate, ManageMembers, ReadMembers, SelfInSession};
+pub use caller::{ActForSelf, ActInSession, Caller, Gate, ManageClients, ManageMembers, ReadMembers, SelfInSession};
 pub use config::Config;
 pub use email::{Email, EmailError};
 pub use error::StateError;
 pub use history::{Fact, Happening, HistoryEntry, MOST_ENTRIES, STREAM, Visitor};
-pub use http::routes;
+pub use oauth::{ClientError, ClientId, ClientInfo, KeyError, NewClient, SigningKeys};
 pub use organisation::{MOST_MEMBERS, MOST_MEMBERSHIPS, Member, MemberError, MemberInfo, OrganisationInfo};
 pub use password::{Busy, Config as PasswordConfig, NewPassword, PasswordRefused};
 pub use person::{NewPerson, PersonError, PersonInfo};
@@ -52,7 +53,9 @@ pub use sign_in::{Challenge, SignInError, SignedIn};
 pub use sources::{Sources, SourcesError};
 
 use gatehouse_base::Clock;
+use gatehouse_ca::Keyring;
 use gatehouse_events::{Events, KeySealer};
+use gatehouse_http::Routes;
 use gatehouse_types::{PersonId, Random};
 use password::Passwords;
 use std::{
@@ -61,6 +64,11 @@ use std::{
     time::Duration,
 };
 use throttle::{PersonKey, Throttle};
+
+/// All paths of accounts: `/v1` for people, and the provider's.
+pub fn routes(accounts: &Accounts) -> Routes {
+    http::routes(accounts).and(oauth::routes(accounts))
+}
 
 /// The accounts of this installation. Clones are the same accounts.
 #[derive(Clone)]
@@ -72,14 +80,23 @@ pub struct Accounts {
     config: Config,
     passwords: Arc<Passwords>,
     throttle: Arc<Mutex<Throttle>>,
+    keys: SigningKeys,
+    issuer: Option<String>,
 }
 
 impl Accounts {
-    /// The accounts that are kept in the store under these events. The sealer protects what must be read again.
-    pub fn new(events: Events, sealer: Arc<dyn KeySealer>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, config: Config) -> Self {
+    /// The accounts that are kept in the store under these events. The keyring protects what must be read again, and signs tokens.
+    pub fn new(events: Events, keyring: Keyring, clock: Arc<dyn Clock>, random: Arc<dyn Random>, config: Config) -> Self {
+        let keys = SigningKeys::new(events.clone(), keyring.clone(), Arc::clone(&clock));
+        let issuer = config.issuer.clone();
         let passwords = Arc::new(Passwords::new(config.password, Arc::clone(&random)));
         let throttle = Arc::new(Mutex::new(Throttle::new(config.throttle_entries)));
-        Self { events, sealer, clock, random, config, passwords, throttle }
+        Self { events, sealer: Arc::new(keyring), clock, random, config, passwords, throttle, keys, issuer }
+    }
+
+    /// The keys that sign tokens; whoever runs the program calls their upkeep.
+    pub fn signing_keys(&self) -> &SigningKeys {
+        &self.keys
     }
 
     fn throttle(&self) -> MutexGuard<'_, Throttle> {

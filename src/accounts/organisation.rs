@@ -63,14 +63,15 @@ pub struct MemberInfo {
 /// Proof that somebody has a right in an organisation. Made where a caller is checked, and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
-    pub(crate) person: PersonId,
+    /// Nobody where a program acts for itself.
+    pub(crate) person: Option<PersonId>,
     pub(crate) organisation: OrganisationId,
     pub(crate) role: Role,
 }
 
 impl Member {
-    /// Who.
-    pub fn person(&self) -> PersonId {
+    /// Who; nobody where a program acts for itself.
+    pub fn person(&self) -> Option<PersonId> {
         self.person
     }
 
@@ -191,7 +192,7 @@ impl Accounts {
     }
 
     async fn check_change(&self, by: &Member, person: PersonId, old: Role, new: Option<Role>) -> Result<(), MemberError> {
-        let leaves = by.person == person && new.is_none();
+        let leaves = by.person == Some(person) && new.is_none();
         for role in [Some(old), new].into_iter().flatten() {
             if !by.role.may_appoint(role) && !leaves {
                 return Err(MemberError::NotAppointed { own: by.role, role });

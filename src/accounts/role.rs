@@ -27,6 +27,8 @@ pub enum Right {
     ReadMembers,
     /// Change roles and remove members.
     ManageMembers,
+    /// Make and remove the programs that the organisation lets in.
+    ManageClients,
 }
 
 /// A word that is no role or right.
@@ -57,7 +59,7 @@ impl Role {
     pub const fn has(self, right: Right) -> bool {
         match right {
             Right::ReadMembers => matches!(self, Self::Owner | Self::Admin | Self::Operator | Self::Viewer),
-            Right::ManageMembers => matches!(self, Self::Owner | Self::Admin),
+            Right::ManageMembers | Right::ManageClients => matches!(self, Self::Owner | Self::Admin),
         }
     }
 
@@ -74,13 +76,14 @@ impl Role {
 
 impl Right {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::ReadMembers, Self::ManageMembers];
+    pub const ALL: [Self; 3] = [Self::ReadMembers, Self::ManageMembers, Self::ManageClients];
 
     /// The word for it in scopes.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ReadMembers => "members:read",
             Self::ManageMembers => "members:write",
+            Self::ManageClients => "clients:write",
         }
     }
 }
@@ -139,11 +142,11 @@ mod tests {
     fn what_each_role_may_is_as_it_is_written_down() {
         let table: Vec<_> = Role::ALL.into_iter().map(|role| (role.name(), Right::ALL.map(|right| role.has(right)))).collect();
         let written = [
-            ("owner", [true, true]),
-            ("admin", [true, true]),
-            ("operator", [true, false]),
-            ("viewer", [true, false]),
-            ("factory", [false, false]),
+            ("owner", [true, true, true]),
+            ("admin", [true, true, true]),
+            ("operator", [true, false, false]),
+            ("viewer", [true, false, false]),
+            ("factory", [false, false, false]),
         ];
         assert_eq!(table, written);
     }
@@ -169,7 +172,7 @@ mod tests {
         );
         assert_eq!(
             "devices".parse::<Right>().expect_err("unknown").to_string(),
-            "there is no scope `devices`; there are members:read, members:write"
+            "there is no scope `devices`; there are members:read, members:write, clients:write"
         );
     }
 }

@@ -1,6 +1,9 @@
 //! What this core keeps in the store, and how a row is read and changed.
 
-use crate::StateError;
+use crate::{
+    StateError,
+    oauth::{CLIENTS, CLIENTS_OF, REVOKED, SIGNING_KEYS},
+};
 use gatehouse_events::Events;
 use gatehouse_store::{Batch, CommitError, Entry, Key, KeyedEntry, Range, Schema, Table, codec};
 use gatehouse_types::{OrganisationId, PersonId};
@@ -30,7 +33,22 @@ pub(crate) const TOKENS_OF: Table = Table::new("account-tokens-of");
 /// What this crate keeps, for `Store::prepare`.
 pub const SCHEMA: Schema = Schema {
     name: "accounts",
-    tables: &[PEOPLE, ADDRESSES, ORGANISATIONS, MEMBERSHIPS, MEMBERS, SESSIONS, SESSIONS_OF, CHALLENGES, TOKENS, TOKENS_OF],
+    tables: &[
+        PEOPLE,
+        ADDRESSES,
+        ORGANISATIONS,
+        MEMBERSHIPS,
+        MEMBERS,
+        SESSIONS,
+        SESSIONS_OF,
+        CHALLENGES,
+        TOKENS,
+        TOKENS_OF,
+        CLIENTS,
+        CLIENTS_OF,
+        SIGNING_KEYS,
+        REVOKED,
+    ],
     migrations: &[],
 };
 

@@ -133,6 +133,38 @@ fn somebody_signs_in_turns_codes_on_and_gives_a_program_a_token_for_one_address(
 }
 
 #[test]
+fn a_program_gets_a_token_from_the_address_that_discovery_names() {
+    let issuer = "https://gatehouse.example.com:8443";
+    let (server, _authority) = start_https(&format!("{HTTPS}[accounts]\nissuer = \"{issuer}\"\n"));
+    assert!(admin(&server, &["add", "ann@example.com", "--password-stdin"], PASSWORD).status.success());
+    let client = Client { server: &server };
+    let credentials = json!({ "email": "ann@example.com", "password": PASSWORD });
+    let Some(signed_in) = client.ask("POST", "/v1/sign-in", &[], Some(credentials)) else { return };
+    let cookie = format!("cookie: {}", signed_in.cookie.expect("a cookie"));
+    let wanted = json!({ "name": "agent", "role": "viewer", "scopes": ["members:read"] });
+    let made = client.ask("POST", "/v1/clients", &[&cookie, "sec-fetch-site: same-origin"], Some(wanted)).expect("curl is there");
+    assert_eq!(made.status, 201, "{}", made.body);
+
+    let discovery = client.ask("GET", "/.well-known/openid-configuration", &[], None).expect("curl is there").body;
+    let path = discovery["token_endpoint"].as_str().and_then(|url| url.strip_prefix(issuer)).expect("an address of ours");
+    let text = |key: &str| made.body[key].as_str().expect(key).to_owned();
+    let form = format!("grant_type=client_credentials&client_id={}&client_secret={}", text("id"), text("secret"));
+    let port = server.address("api").port();
+    let ca = server.installation().folder().join("ca.pem");
+    let (resolve, url) = (format!("localhost:{port}:127.0.0.1"), format!("https://localhost:{port}{path}"));
+    let answer = curl(&["--cacert", ca.to_str().expect("path"), "--resolve", &resolve, "--data", &form, &url]).expect("curl is there");
+    let answer: Value = serde_json::from_slice(&answer.stdout).expect("JSON");
+    let bearer = format!("authorization: Bearer {}", answer["access_token"].as_str().expect("a token"));
+    assert_eq!(client.ask("GET", "/v1/members", &[&bearer], None).expect("curl is there").status, 200);
+    assert_eq!(client.ask("GET", "/v1/me", &[&bearer], None).expect("curl is there").status, 403);
+    let key = client.ask("GET", "/oauth/jwks.json", &[], None).expect("curl is there").body["keys"][0]["kid"].clone();
+    let server = server.restart().expect("the server starts again");
+    let again = Client { server: &server };
+    assert_eq!(again.ask("GET", "/oauth/jwks.json", &[], None).expect("curl is there").body["keys"][0]["kid"], key);
+    assert_eq!(again.ask("GET", "/v1/members", &[&bearer], None).expect("curl is there").status, 200);
+}
+
+#[test]
 fn accounts_outlive_the_server_and_the_console_lets_somebody_in_again() {
     let (server, _authority) = start_https(HTTPS);
     assert!(admin(&server, &["add", "ann@example.com", "--password-stdin"], PASSWORD).status.success());

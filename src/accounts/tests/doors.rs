@@ -11,32 +11,41 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 /// A client of the routes, behind the gate.
-struct Door {
-    world: World,
+pub(super) struct Door {
+    pub(super) world: World,
     routes: Routes,
 }
 
-struct Answer {
-    status: StatusCode,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
     cookie: Option<String>,
-    body: Value,
+    pub(super) body: Value,
 }
 
 impl Door {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let world = World::new().await;
         Self { routes: routes(&world.accounts), world }
     }
 
-    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
+    pub(super) async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
+        match body {
+            Some(body) => self.send(method, path, &[headers, &[("content-type", "application/json")]].concat(), body.to_string()).await,
+            None => self.send(method, path, headers, String::new()).await,
+        }
+    }
+
+    pub(super) async fn form(&self, path: &str, headers: &[(&str, &str)], form: &str) -> Answer {
+        let form_type = ("content-type", "application/x-www-form-urlencoded");
+        self.send(Method::POST, path, &[headers, &[form_type]].concat(), form.to_owned()).await
+    }
+
+    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "gatehouse.example.com");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let body = Body::from(body);
         let (mut parts, body) = request.body(body).expect("a request").into_parts();
         parts.extensions.insert(ClientAddress("192.0.2.1".parse().expect("address")));
         let gate = Gate::new(self.world.accounts.clone());
@@ -47,16 +56,16 @@ impl Door {
         answer(response).await
     }
 
-    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(super) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.ask(Method::GET, path, headers, None).await
     }
 
-    async fn post(&self, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+    pub(super) async fn post(&self, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
         self.ask(Method::POST, path, headers, Some(body)).await
     }
 
     /// Signs Ann in; the cookie as a browser would send it back.
-    async fn cookie(&self) -> String {
+    pub(super) async fn cookie(&self) -> String {
         let answer = self.post("/v1/sign-in", &[], json!({ "email": "ann@example.com", "password": PASSWORD })).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         let cookie = answer.cookie.expect("a cookie");
@@ -72,7 +81,7 @@ async fn answer(response: Response<Body>) -> Answer {
     Answer { status: parts.status, cookie, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
 }
 
-const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
+pub(super) const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
 
 #[tokio::test]
 async fn a_session_reaches_its_own_account_and_a_stranger_nothing() {

@@ -1,6 +1,7 @@
 //! The accounts from outside: over a store in memory, with a clock that is moved by hand.
 
 mod doors;
+mod oauth;
 mod organisations;
 mod second_factor;
 mod sessions;
@@ -12,11 +13,16 @@ use crate::{
     SignedIn, Visitor,
 };
 use gatehouse_base::{SimulatedClock, SystemRandom, config::Size};
-use gatehouse_events::{Events, KeySealer, LocalBus, SealError};
+use gatehouse_ca::{
+    Keyring, StretchCost,
+    unlock::{Key, Unlock},
+};
+use gatehouse_events::{Events, LocalBus};
 use gatehouse_store::Store;
 use gatehouse_types::{Secret, UnixTime};
 use std::{sync::Arc, time::Duration};
 
+const ISSUER: &str = "https://gatehouse.example.com:8443";
 const PASSWORD: &str = "tall ships sail";
 pub(crate) const START: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -30,13 +36,16 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Self {
         let store = Store::memory().expect("a store");
-        store.prepare(&[gatehouse_events::SCHEMA, SCHEMA]).await.expect("prepared");
+        store.prepare(&[gatehouse_events::SCHEMA, gatehouse_ca::SCHEMA, SCHEMA]).await.expect("prepared");
         let clock = Arc::new(SimulatedClock::new(START));
-        let events = Events::new(store, Arc::new(LocalBus::default()), Arc::new(Reversed), Arc::new(SystemRandom));
+        let unlock = Unlock::Key(Key::generate(&SystemRandom));
+        let keyring = Keyring::create(store.clone(), &unlock, StretchCost::DEFAULT, Arc::new(SystemRandom)).await.expect("a keyring");
+        let events = Events::new(store, Arc::new(LocalBus::default()), Arc::new(keyring.clone()), Arc::new(SystemRandom));
         // The cheapest there is: these tests are not about its price.
         let password = PasswordConfig { memory: Size::kib(64), passes: 1, ..PasswordConfig::default() };
-        let config = Config { password, ..Config::default() };
-        let accounts = Accounts::new(events, Arc::new(Reversed), clock.clone(), Arc::new(SystemRandom), config);
+        let config = Config { password, issuer: Some(ISSUER.to_owned()), ..Config::default() };
+        let accounts = Accounts::new(events, keyring, clock.clone(), Arc::new(SystemRandom), config);
+        accounts.signing_keys().upkeep().await.expect("keys");
         let ann = add(&accounts, "ann@example.com").await;
         Self { accounts, clock, ann }
     }
@@ -60,7 +69,7 @@ impl World {
     pub(crate) async fn ann_at_home(&self) -> Member {
         let home = self.accounts.organisations_of(self.ann.id).await.expect("organisations")[0].clone();
         assert_eq!((home.personal, home.role), (true, Role::Owner));
-        Member { person: self.ann.id, organisation: home.id, role: home.role }
+        Member { person: Some(self.ann.id), organisation: home.id, role: home.role }
     }
 
     pub(crate) async fn history(&self) -> Vec<Happening> {
@@ -81,19 +90,4 @@ pub(crate) fn secret(text: &str) -> Secret {
 
 pub(crate) fn from(address: &str) -> Visitor {
     Visitor::new(address.parse().expect("address"), "browser")
-}
-
-/// Seals by turning bytes around and naming the subject: enough to see whether something is sealed, and for whom.
-struct Reversed;
-
-impl KeySealer for Reversed {
-    fn seal(&self, subject: &str, key: &Secret) -> Result<Vec<u8>, SealError> {
-        Ok([subject.as_bytes(), b"|", &key.expose().iter().rev().copied().collect::<Vec<u8>>()].concat())
-    }
-
-    fn unseal(&self, subject: &str, sealed: &[u8]) -> Result<Secret, SealError> {
-        let bound = [subject.as_bytes(), b"|"].concat();
-        let key = sealed.strip_prefix(bound.as_slice()).ok_or_else(|| SealError("another subject's".into()))?;
-        Ok(Secret::new(key.iter().rev().copied().collect()))
-    }
 }

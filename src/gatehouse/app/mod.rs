@@ -229,6 +229,7 @@ impl App {
                 answer
             }
         });
+        helpers.start("accounts", people::upkeep(accounts.clone(), shutdown.clone()));
         let handlers = handlers.on(move |order: people::Order| {
             let accounts = accounts.clone();
             async move { people::perform(&accounts, order).await }

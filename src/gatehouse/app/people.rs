@@ -4,15 +4,19 @@
 //! itself because no server runs: whoever may read the data directory can always let somebody in again.
 
 use super::{
-    Config,
+    Config, Role,
     control::{Refusal, Request},
 };
 use gatehouse_accounts::{Accounts, Email, NewPassword, NewPerson, PersonInfo};
-use gatehouse_base::{SystemClock, SystemRandom};
+use gatehouse_base::{SystemClock, SystemRandom, with_causes};
 use gatehouse_ca::Authority;
+use gatehouse_net::Shutdown;
 use gatehouse_types::Secret;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// How often keys are looked after.
+const UPKEEP: Duration = Duration::from_secs(600);
 
 /// The most people that one answer lists.
 const LIST_MAX: usize = 10_000;
@@ -50,8 +54,33 @@ impl Request for Order {
 
 /// Opens the accounts in the authority's store. Their secrets are sealed by the authority's keyring.
 pub fn open(config: &Config, authority: &Authority) -> Accounts {
-    let keyring = Arc::new(authority.keyring().clone());
-    Accounts::new(authority.events().clone(), keyring, Arc::new(SystemClock), Arc::new(SystemRandom), config.accounts.clone())
+    let settings = gatehouse_accounts::Config { issuer: issuer(config), ..config.accounts.clone() };
+    let (events, keyring) = (authority.events().clone(), authority.keyring().clone());
+    Accounts::new(events, keyring, Arc::new(SystemClock), Arc::new(SystemRandom), settings)
+}
+
+/// How tokens name this installation. A port that the system chooses is no address that anybody could keep.
+fn issuer(config: &Config) -> Option<String> {
+    let port = || config.listeners.values().find(|listener| listener.role == Role::Https).map(|listener| listener.address.port());
+    let default = || port().filter(|port| *port != 0).map(|port| format!("https://{}:{port}", config.external_address));
+    config.accounts.issuer.clone().or_else(default)
+}
+
+/// Makes the next signing key in time and forgets what has ended, until the server stops.
+pub(super) async fn upkeep(accounts: Accounts, shutdown: Shutdown) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.stopped() => return,
+        }
+        if let Err(error) = accounts.signing_keys().upkeep().await {
+            tracing::error!(cause = with_causes(&error), "the keys of tokens were not looked after; this is tried again");
+        }
+        if let Err(error) = accounts.forget_ended_tokens().await {
+            tracing::error!(cause = with_causes(&error), "revoked tokens were not looked after; this is tried again");
+        }
+    }
 }
 
 /// Carries an order out.
