@@ -30,7 +30,8 @@ const TURNED: &str = "6844b1b2b3b4b5b6b7b8c12affeeffc0";
 
 /// The same request in a datagram, confirmable (RFC 7252 §3), and its answer in the acknowledgement.
 const GET_TIME_IN_A_DATAGRAM: &str = "48010001a1a2a3a4a5a6a7a8ba782e706c67642e6465760474696d65622710e206e30800";
-const TIME_IN_A_DATAGRAM: &str = "68450001a1a2a3a4a5a6a7a8c2271020ffa16474696d657818323032362d30312d30325430333a30343a30352e3637385a";
+const TIME_IN_A_DATAGRAM: &str =
+    "68450001a1a2a3a4a5a6a7a8c22710ffa16474696d65781e323032362d30312d30325430333a30343a30352e3637383030303030305a";
 
 /// A device at a door. `real` devices are served by rustls, those with nothing but `ccm` by OpenSSL.
 #[derive(Clone, Copy)]
