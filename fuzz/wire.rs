@@ -13,6 +13,7 @@ use gatehouse_wire::{
         tcp,
         uri::{self, Host, Scheme},
     },
+    proxy::ProxyHeader,
     tls::{ClientHello, HelloError},
 };
 use std::{
@@ -181,6 +182,24 @@ pub(crate) fn client_hello(data: &[u8]) {
             let part = read(&data[..length]);
             assert!(part == Err(HelloError::Incomplete) || part == whole, "{length}: {part:?}, {whole:?}");
         }
+    }
+}
+
+/// Reads the header of a balancer. Less of it is never something else, more changes nothing, and no more is asked for than is taken.
+pub(crate) fn proxy(data: &[u8]) {
+    let whole = ProxyHeader::parse(data);
+    match whole {
+        Ok(Some(header)) => {
+            assert!(header.length <= data.len().min(ProxyHeader::MAX));
+            assert_eq!(ProxyHeader::parse(&data[..header.length]), whole);
+            assert_eq!(ProxyHeader::parse(&data[..header.length - 1]), Ok(None));
+        }
+        Ok(None) => assert!(data.len() < ProxyHeader::MAX),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    for length in (0..data.len()).step_by(1 + data.len() / 32) {
+        let part = ProxyHeader::parse(&data[..length]);
+        assert!(part == Ok(None) || part == whole, "{length}: {part:?}, {whole:?}");
     }
 }
 

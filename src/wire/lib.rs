@@ -4,6 +4,7 @@
 //!   RFC 7641, 7959, 7967, 8132 and 9175 add. Its endpoint keeps what goes on with one peer: exchanges, repetition, bodies
 //!   in blocks, observations, and the bounds of all that.
 //! - [`cbor`] walks over payloads whose meaning is the device's own, shows them, and changes them to JSON and back.
+//! - [`proxy`] reads what a balancer says of the connection that it brings.
 //! - [`tls`] reads what a TLS or DTLS client offers, before any TLS library sees it.
 //!
 //! Doors, clients and the protocol drivers of `net` use it. Nothing here opens a socket, reads a clock, draws a random
@@ -11,4 +12,5 @@
 
 pub mod cbor;
 pub mod coap;
+pub mod proxy;
 pub mod tls;

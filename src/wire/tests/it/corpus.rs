@@ -18,6 +18,7 @@ fn the_seeds_and_crashes_of_every_fuzz_target_do_no_harm() {
         ("coap_uri", wire::coap_uri),
         ("link_format", wire::link_format),
         ("client_hello", wire::client_hello),
+        ("proxy", wire::proxy),
         ("cbor", wire::cbor),
     ] {
         assert!(replay(&fuzz, target, body) >= 5, "{target}");
