@@ -67,7 +67,7 @@ pub const METRICS: &[Metric] = &[
         name: DROPPED,
         kind: MetricKind::Counter,
         labels: &["listener", "reason"],
-        help: "Datagrams thrown away: `noise` or `stranger` (nothing that begins or continues anything), `half_open` or `network` (that limit is reached), `length`, `queue` (the service is behind), `send`, or `draining`.",
+        help: "Datagrams thrown away: `noise` or `stranger` (nothing that begins or continues anything), `strangers` (too many wait to be looked at), `again` (their sender has begun another handshake a moment ago), `half_open` or `network` (that limit is reached), `length`, `queue` (the service is behind), `send`, or `draining`.",
     },
     Metric {
         name: CLOSED,

@@ -1,9 +1,11 @@
 //! Places for peers: a count in total and for each peer network. The accept loop and the sockets of datagrams count
 //! their peers with it; who is turned away, and what happens to those inside, is theirs to decide.
+//!
+//! Where all places are taken, [`Places::crowd`] tells whether somebody with fewer may have one of those who have most.
 
 use std::{
-    collections::HashMap,
-    net::IpAddr,
+    collections::{BTreeSet, HashMap},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -15,6 +17,11 @@ pub(crate) struct Prefixes {
 }
 
 impl Prefixes {
+    /// Those of neighbourhoods, which are never smaller than networks.
+    fn wider(self) -> Self {
+        Self { v4: self.v4.min(NEIGHBOURHOOD_V4), v6: self.v6.min(NEIGHBOURHOOD_V6) }
+    }
+
     /// The network of an address. An IPv4 address in IPv6 form is the same peer.
     pub(crate) fn network(self, address: IpAddr) -> IpAddr {
         match address.to_canonical() {
@@ -29,6 +36,18 @@ impl Prefixes {
         }
     }
 }
+
+/// How many leading bits of an IPv4 address make a neighbourhood, in which one attacker may well have many networks.
+const NEIGHBOURHOOD_V4: u8 = 16;
+
+/// The same of IPv6, where providers have so much.
+const NEIGHBOURHOOD_V6: u8 = 32;
+
+/// Whoever has so many more than a newcomer still has no less when one of them has changed hands.
+const CLEARLY: usize = 2;
+
+/// Sorts behind every other address.
+const LAST: IpAddr = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
 
 /// Why a peer is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +83,47 @@ pub(crate) struct Places {
 struct Taken {
     total: usize,
     networks: HashMap<IpAddr, usize>,
+    neighbourhoods: HashMap<IpAddr, usize>,
+    /// The same, those of a neighbourhood together and the one with most last.
+    by_count: BTreeSet<(IpAddr, usize, IpAddr)>,
+    /// The neighbourhood with most last.
+    neighbourhoods_by_count: BTreeSet<(usize, IpAddr)>,
+}
+
+impl Taken {
+    /// The network that has most in this neighbourhood, and how much that is.
+    fn most_in(&self, neighbourhood: IpAddr) -> Option<(usize, IpAddr)> {
+        let first = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let among = self.by_count.range((neighbourhood, 0, first)..=(neighbourhood, usize::MAX, LAST));
+        among.last().map(|(_, count, network)| (*count, *network))
+    }
+
+    fn of_network(&self, network: IpAddr) -> usize {
+        self.networks.get(&network).copied().unwrap_or(0)
+    }
+
+    fn of_neighbourhood(&self, neighbourhood: IpAddr) -> usize {
+        self.neighbourhoods.get(&neighbourhood).copied().unwrap_or(0)
+    }
+
+    fn set(&mut self, network: IpAddr, neighbourhood: IpAddr, change: impl Fn(usize) -> usize) {
+        let before = (self.of_network(network), self.of_neighbourhood(neighbourhood));
+        let after = (change(before.0), change(before.1));
+        self.by_count.remove(&(neighbourhood, before.0, network));
+        self.neighbourhoods_by_count.remove(&(before.1, neighbourhood));
+        if after.0 == 0 {
+            self.networks.remove(&network);
+        } else {
+            self.networks.insert(network, after.0);
+            self.by_count.insert((neighbourhood, after.0, network));
+        }
+        if after.1 == 0 {
+            self.neighbourhoods.remove(&neighbourhood);
+        } else {
+            self.neighbourhoods.insert(neighbourhood, after.1);
+            self.neighbourhoods_by_count.insert((after.1, neighbourhood));
+        }
+    }
 }
 
 impl Places {
@@ -87,7 +147,21 @@ impl Places {
         if taken.total >= self.total {
             return Err(Refused::Full);
         }
-        self.room(&taken, self.network(address)).map(drop)
+        self.room(&taken, self.network(address))
+    }
+
+    /// The network that has to give a place to this address where all are taken: the one with most of the neighbourhood with most,
+    /// or with most of the address's own. `None` where nobody has clearly more, so that places do not go to and fro for ever: each
+    /// that changes hands makes the shares more equal, first those of neighbourhoods and then those within one.
+    pub(crate) fn crowd(&self, address: IpAddr) -> Option<IpAddr> {
+        let taken = self.lock();
+        let (network, neighbourhood) = (self.network(address), self.prefixes.wider().network(address));
+        let (most, fullest) = taken.neighbourhoods_by_count.last().copied()?;
+        if most >= taken.of_neighbourhood(neighbourhood) + CLEARLY {
+            return taken.most_in(fullest).map(|(_, network)| network);
+        }
+        let (most, crowd) = taken.most_in(neighbourhood)?;
+        (most >= taken.of_network(network) + CLEARLY).then_some(crowd)
     }
 
     /// Takes a place for as long as the answer is held.
@@ -107,10 +181,9 @@ impl Places {
         Ok(Admission { places: Arc::clone(self), network: None })
     }
 
-    /// How many this network has, if it may have one more.
-    fn room(&self, taken: &Taken, network: IpAddr) -> Result<usize, Refused> {
-        let from_network = taken.networks.get(&network).copied().unwrap_or(0);
-        if from_network >= self.per_network { Err(Refused::PeerFull) } else { Ok(from_network) }
+    /// Whether this network may have one more.
+    fn room(&self, taken: &Taken, network: IpAddr) -> Result<(), Refused> {
+        if taken.of_network(network) >= self.per_network { Err(Refused::PeerFull) } else { Ok(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -130,8 +203,8 @@ impl Admission {
     pub(crate) fn name(&mut self, address: IpAddr) -> Result<(), Refused> {
         let network = self.places.network(address);
         let mut taken = self.places.lock();
-        let from_network = self.places.room(&taken, network)?;
-        taken.networks.insert(network, from_network + 1);
+        self.places.room(&taken, network)?;
+        taken.set(network, self.places.prefixes.wider().network(network), |count| count + 1);
         self.network = Some(network);
         Ok(())
     }
@@ -141,13 +214,8 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let mut taken = self.places.lock();
         taken.total = taken.total.saturating_sub(1);
-        if let Some(network) = self.network
-            && let Some(count) = taken.networks.get_mut(&network)
-        {
-            *count -= 1;
-            if *count == 0 {
-                taken.networks.remove(&network);
-            }
+        if let Some(network) = self.network {
+            taken.set(network, self.places.prefixes.wider().network(network), |count| count.saturating_sub(1));
         }
     }
 }
@@ -173,7 +241,9 @@ mod tests {
         drop(first);
         assert!(places.take(address("192.0.2.2")).is_ok());
         assert_eq!(places.taken(), 0);
-        assert!(places.lock().networks.is_empty(), "nothing is kept about peers that left");
+        let taken = places.lock();
+        let kept = (taken.networks.len(), taken.neighbourhoods.len(), taken.by_count.len(), taken.neighbourhoods_by_count.len());
+        assert_eq!(kept, (0, 0, 0, 0), "nothing is kept about peers that left");
     }
 
     #[test]
@@ -194,6 +264,41 @@ mod tests {
         assert_eq!(places.take_unnamed().err(), Some(Refused::Full));
         drop((first, second));
         assert_eq!((places.taken(), places.lock().networks.len()), (1, 1));
+    }
+
+    #[test]
+    fn the_crowd_is_the_network_with_most_where_there_is_most() {
+        let places = places(100, 10);
+        let take = |who: &[&str]| who.iter().map(|from| places.take(address(from)).expect("a place")).collect::<Vec<_>>();
+        let _held = take(&["192.0.2.1", "192.0.2.2", "192.0.2.2", "198.51.100.1", "198.51.100.1"]);
+        let crowd = |from: &str| places.crowd(address(from)).map(|network| network.to_string());
+        assert_eq!(crowd("203.0.113.1").as_deref(), Some("192.0.2.2"), "of the neighbourhood with three, the network with two");
+        assert_eq!(crowd("192.0.2.3").as_deref(), Some("192.0.2.2"), "within its own");
+        assert_eq!(crowd("192.0.2.1"), None, "one more of its own would be as many");
+        assert_eq!(crowd("198.51.100.2").as_deref(), Some("198.51.100.1"), "three are hardly more than two, so within its own");
+    }
+
+    #[test]
+    fn places_do_not_go_to_and_fro() {
+        let places = places(12, 4);
+        let mut held: Vec<(IpAddr, Admission)> = Vec::new();
+        let mut moved = 0;
+        for round in 0..40_u8 {
+            for (block, host) in (0..9_u8).flat_map(|block| (1..4_u8).map(move |host| (block / (1 + round % 2), host))) {
+                let from = IpAddr::from([10, block, 0, host]);
+                if places.look(from) == Err(Refused::Full)
+                    && let Some(crowd) = places.crowd(from)
+                {
+                    let at = held.iter().position(|(network, _)| *network == crowd).expect("the crowd is inside");
+                    held.remove(at);
+                    moved += 1;
+                }
+                if let Ok(place) = places.take(from) {
+                    held.push((from, place));
+                }
+            }
+        }
+        assert!((1..=40).contains(&moved), "{moved} places changed hands");
     }
 
     #[test]

@@ -8,6 +8,9 @@
 //! One address may have one of each: a device that lost its memory begins anew from the same port. Its old association
 //! stays as it is until the new handshake is finished (RFC 6347 §4.2.8), so that nobody who only got hold of a valid
 //! cookie can disturb it.
+//!
+//! Half-open places that are all taken are shared out: somebody whose network has few gets the place of one whose network has most. Within
+//! a network, and among equals, who is there keeps its place for [`Engine::PATIENCE`].
 
 use super::{
     config::DatagramGate,
@@ -21,8 +24,15 @@ use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// An attempt of one address is not given up for its next one before so much time: each costs a signature, and a cookie is good for any
+/// number of them. A device that begins anew sooner says its hello again in any case.
+const ATTEMPT: Duration = Duration::from_millis(500);
+
+/// So many deadlines are dealt with before everything else has its turn: a crowd whose flights are due keeps nobody waiting for long.
+const TIMED: usize = 32;
 
 /// How many of the longest silent are looked at to find one of a certain network.
 const SEARCHED: usize = 256;
@@ -112,18 +122,20 @@ impl<E: Engine> Associations<E> {
         }
     }
 
+    /// Whether a datagram wants something of us without belonging to anybody who has proved anything: the one sort that takes time, and of
+    /// which anybody can send any number.
+    pub(crate) fn is_strange(&self, from: SocketAddr, datagram: &[u8]) -> bool {
+        let class = self.engine.class(datagram);
+        class != Class::Noise && self.addressee(from, class).is_none()
+    }
+
     /// Takes in what the socket received.
     pub(crate) fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         let class = self.engine.class(datagram);
-        let route = self.routes.get(&from).copied().unwrap_or_default();
-        let known = match class {
-            Class::Noise => return self.meter.dropped(Dropped::Noise),
-            // The same hello again was delayed or doubled on its way; another one is a peer that begins anew.
-            Class::Hello(hello) => [route.half_open, route.connected].into_iter().flatten().find(|id| self.began(*id, hello)),
-            Class::Handshake => route.half_open.or(route.connected),
-            Class::Record => route.connected.or(route.half_open),
-        };
-        match known {
+        if class == Class::Noise {
+            return self.meter.dropped(Dropped::Noise);
+        }
+        match self.addressee(from, class) {
             Some(id) => {
                 if let Some(slot) = self.slots.get_mut(&id) {
                     slot.association.handle_datagram(now, datagram);
@@ -134,9 +146,9 @@ impl<E: Engine> Associations<E> {
         }
     }
 
-    /// Does what is due.
+    /// Does what is due, or as much of it as [`TIMED`]; the rest is due at once.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        let due: Vec<Id> = self.timers.range(..=(now, Id(u64::MAX))).map(|(_, id)| *id).collect();
+        let due: Vec<Id> = self.timers.range(..=(now, Id(u64::MAX))).map(|(_, id)| *id).take(TIMED).collect();
         for id in due {
             let Some(slot) = self.slots.get_mut(&id) else { continue };
             if let Some(timer) = slot.timer.take() {
@@ -213,6 +225,17 @@ impl<E: Engine> Associations<E> {
         }
     }
 
+    fn addressee(&self, from: SocketAddr, class: Class) -> Option<Id> {
+        let route = self.routes.get(&from)?;
+        match class {
+            Class::Noise => None,
+            // The same hello again was delayed or doubled on its way; another one is a peer that begins anew.
+            Class::Hello(hello) => [route.half_open, route.connected].into_iter().flatten().find(|id| self.began(*id, hello)),
+            Class::Handshake => route.half_open.or(route.connected),
+            Class::Record => route.connected.or(route.half_open),
+        }
+    }
+
     fn began(&self, id: Id, hello: [u8; 32]) -> bool {
         self.slots.get(&id).is_some_and(|slot| slot.hello == Some(hello))
     }
@@ -222,8 +245,12 @@ impl<E: Engine> Associations<E> {
             return self.meter.dropped(Dropped::Draining);
         }
         // Held off here, a flood costs a look at a count and no cryptography.
+        if self.has_just_begun(now, from) {
+            return self.meter.dropped(Dropped::Again);
+        }
         if let Err(refused) = self.gate.half_open.look(from.ip())
             && self.victim(&self.half_open, from.ip(), refused, now.checked_sub(E::PATIENCE)).is_none()
+            && (refused == Refused::PeerFull || self.gate.half_open.crowd(from.ip()).is_none())
         {
             return self.meter.dropped(Dropped::from(refused));
         }
@@ -240,6 +267,11 @@ impl<E: Engine> Associations<E> {
         }
     }
 
+    fn has_just_begun(&self, now: Instant, from: SocketAddr) -> bool {
+        let attempt = self.routes.get(&from).and_then(|route| self.slots.get(&route.half_open?));
+        attempt.is_some_and(|slot| now.saturating_duration_since(slot.begun) < ATTEMPT)
+    }
+
     fn begin(&mut self, now: Instant, from: SocketAddr, hello: Option<[u8; 32]>, association: E::Association) {
         // The peer proved with this hello's cookie that it gave up the one before.
         if let Some(previous) = self.routes.get(&from).and_then(|route| route.half_open) {
@@ -248,7 +280,8 @@ impl<E: Engine> Associations<E> {
         let place = match self.gate.half_open.take(from.ip()) {
             Ok(place) => place,
             Err(refused) => {
-                if let Some(victim) = self.victim(&self.half_open, from.ip(), refused, now.checked_sub(E::PATIENCE)) {
+                let silent = self.victim(&self.half_open, from.ip(), refused, now.checked_sub(E::PATIENCE));
+                if let Some(victim) = silent.or_else(|| self.one_of_the_crowd(from.ip(), refused)) {
                     self.remove(victim, Closed::Evicted);
                 }
                 match self.gate.half_open.take(from.ip()) {
@@ -335,6 +368,13 @@ impl<E: Engine> Associations<E> {
             Refused::Full => silent.next(),
             Refused::PeerFull => silent.take(SEARCHED).find(same),
         }
+    }
+
+    /// The one that is half open for longest of the network that has to give one to this address.
+    fn one_of_the_crowd(&self, address: IpAddr, refused: Refused) -> Option<Id> {
+        let crowd = self.gate.half_open.crowd(address).filter(|_| refused == Refused::Full)?;
+        let is_one = |id: &Id| self.slots.get(id).is_some_and(|slot| self.gate.half_open.network(slot.from.ip()) == crowd);
+        self.half_open.iter().map(|(_, id)| *id).find(is_one)
     }
 
     fn touch(&mut self, now: Instant, id: Id) {

@@ -1,5 +1,8 @@
 //! The sockets of a listener: a task for each, which moves bytes between the socket, the peers' associations and the
 //! services.
+//!
+//! Peers that are known come first. Datagrams of strangers wait, as many as [`STRANGERS`], and are looked at a few at a time between those
+//! of peers: a flood of hellos fills its own line and no other.
 
 use super::{
     associations::{Associations, Id, PeerEvent, Transmit},
@@ -16,7 +19,7 @@ use crate::{
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt, io,
     net::SocketAddr,
     sync::{Arc, OnceLock},
@@ -31,6 +34,16 @@ use tracing::{Instrument, debug, debug_span, error};
 
 /// After so many datagrams, or orders of services, the task looks at everything else.
 const BATCH: usize = 64;
+
+/// Datagrams of strangers that wait. One more is lost.
+const STRANGERS: usize = 256;
+
+/// Of those, so many are looked at before everything else has its turn. Each may cost a signature.
+const SLICE: usize = 4;
+
+/// What the kernel may keep for us, in bytes, as far as it lets us (`net.core.rmem_max`): what a flood brings while we are busy must not
+/// push out what peers say.
+const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Bound sockets with a name, in front of a service. On a machine with several addresses, listen on each of them: an
 /// answer from a wildcard address may leave by another one than its request came to.
@@ -111,6 +124,7 @@ impl DatagramListener {
                 name: Arc::clone(&self.name),
                 socket,
                 associations: Associations::new(engine(), Arc::clone(&self.gate), meter.clone()),
+                strangers: VecDeque::with_capacity(STRANGERS),
                 meter: meter.clone(),
                 gate: Arc::clone(&self.gate),
                 largest,
@@ -146,6 +160,8 @@ fn socket(address: SocketAddr, one_of_many: bool) -> io::Result<UdpSocket> {
         socket.set_reuse_port(true)?;
     }
     socket.set_nonblocking(true)?;
+    // With less we are slower under fire, and no worse otherwise.
+    drop(socket.set_recv_buffer_size(RECEIVE_BUFFER));
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
 }
@@ -155,6 +171,7 @@ struct SocketTask<E: Engine, S> {
     name: Arc<str>,
     socket: UdpSocket,
     associations: Associations<E>,
+    strangers: VecDeque<(SocketAddr, Bytes)>,
     meter: Meter,
     gate: Arc<DatagramGate>,
     largest: usize,
@@ -186,8 +203,11 @@ impl<E: Engine, S: DatagramService> SocketTask<E, S> {
                 ready = self.socket.readable() => {
                     if ready.is_ok() {
                         self.receive(&mut buffer);
+                        self.meet();
                     }
                 }
+                // Behind all others whose turn it is, the services of peers among them.
+                () = tokio::task::yield_now(), if !self.strangers.is_empty() => self.meet(),
                 Some(order) = inbox.recv() => {
                     let more = std::iter::from_fn(|| inbox.try_recv().ok()).take(BATCH);
                     for order in std::iter::once(order).chain(more) {
@@ -218,13 +238,30 @@ impl<E: Engine, S: DatagramService> SocketTask<E, S> {
         for _ in 0..BATCH {
             match self.socket.try_recv_from(buffer) {
                 Ok((length, from)) => match buffer.get(..length) {
-                    Some(datagram) if length < buffer.len() => self.associations.handle_datagram(now(), from, datagram),
+                    Some(datagram) if length < buffer.len() => self.sort(from, datagram),
                     _ => self.meter.dropped(Dropped::Length),
                 },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // About a peer that is gone, mostly; the socket itself does not end.
                 Err(error) => return debug!(listener = &*self.name, %error, "cannot receive"),
             }
+        }
+    }
+
+    fn sort(&mut self, from: SocketAddr, datagram: &[u8]) {
+        if !self.associations.is_strange(from, datagram) {
+            self.associations.handle_datagram(now(), from, datagram);
+        } else if self.strangers.len() < STRANGERS {
+            self.strangers.push_back((from, Bytes::copy_from_slice(datagram)));
+        } else {
+            self.meter.dropped(Dropped::Strangers);
+        }
+    }
+
+    /// Looks at those strangers who have waited for longest.
+    fn meet(&mut self) {
+        for (from, datagram) in self.strangers.drain(..self.strangers.len().min(SLICE)) {
+            self.associations.handle_datagram(now(), from, &datagram);
         }
     }
 

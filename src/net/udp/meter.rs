@@ -12,6 +12,10 @@ pub(crate) enum Dropped {
     Noise,
     /// A stranger sent it, and it begins nothing.
     Stranger,
+    /// More strangers wait than are looked at.
+    Strangers,
+    /// Its sender has begun another handshake a moment ago.
+    Again,
     /// No half-open peer may be added.
     HalfOpen,
     /// None of this network may be added.
@@ -31,6 +35,8 @@ impl Dropped {
         match self {
             Self::Noise => "noise",
             Self::Stranger => "stranger",
+            Self::Strangers => "strangers",
+            Self::Again => "again",
             Self::HalfOpen => "half_open",
             Self::Network => "network",
             Self::Draining => "draining",

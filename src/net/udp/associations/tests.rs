@@ -8,7 +8,7 @@ use crate::{places::Prefixes, udp::Config};
 use gatehouse_pki::{Anchors, Certificate, Policy, Purpose};
 use gatehouse_types::UnixTime;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use std::{sync::OnceLock, time::Duration};
+use std::sync::OnceLock;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -236,6 +236,22 @@ fn a_flight_is_sent_again_until_the_handshake_is_over_or_its_time_is() {
 }
 
 #[test]
+fn flights_that_are_due_together_are_sent_some_at_a_time() {
+    let mut bench = toy(Config::default());
+    for network in 0..100 {
+        bench.receive(peer(network, 1), b"ca");
+    }
+    bench.sent();
+    bench.now += SECOND;
+    let mut sent = Vec::new();
+    while bench.peers.poll_timeout().is_some_and(|due| due <= bench.now) {
+        bench.peers.handle_timeout(bench.now);
+        sent.push(bench.sent().len());
+    }
+    assert_eq!(sent, [TIMED, TIMED, TIMED, 100 - 3 * TIMED]);
+}
+
+#[test]
 fn a_device_that_lost_its_memory_replaces_itself_when_its_handshake_is_finished() {
     let mut bench = toy(Config::default());
     let old = bench.connect(peer(1, 1), "before");
@@ -274,6 +290,20 @@ fn a_valid_cookie_without_the_end_of_a_handshake_disturbs_nobody() {
 }
 
 #[test]
+fn a_cookie_that_is_used_over_and_over_costs_a_flight_now_and_then() {
+    let mut bench = toy(Config::default());
+    for attack in 0..100_u8 {
+        bench.receive(peer(1, 1), &[b'c', attack, 1]);
+    }
+    assert_eq!(bench.sent().len(), 1);
+    bench.now += ATTEMPT;
+    bench.receive(peer(1, 1), b"cagain");
+    assert_eq!(bench.sent().len(), 1, "a device may begin anew");
+    bench.receive(peer(1, 1), b"f");
+    assert_eq!((bench.gate.connected(), bench.gate.half_open()), (1, 0));
+}
+
+#[test]
 fn a_hello_that_was_doubled_on_its_way_begins_nothing_new() {
     let mut bench = toy(Config::default());
     bench.receive(peer(1, 1), b"ca");
@@ -299,6 +329,34 @@ fn when_half_open_places_are_taken_the_silent_go_after_a_while_and_new_ones_wait
     assert!(!bench.peers.routes.contains_key(&peer(1, 1)) && bench.peers.routes.contains_key(&peer(3, 1)));
     bench.receive(peer(1, 1), b"ca");
     assert!(!bench.peers.routes.contains_key(&peer(1, 1)), "the others have begun a moment ago");
+}
+
+#[test]
+fn whoever_has_filled_the_half_open_places_gives_one_to_a_network_with_none() {
+    let mut bench = toy(Config { half_open: 8, half_open_per_network: 4, ..Config::default() });
+    for host in 1..=4 {
+        bench.receive(peer(1, host), b"ca");
+        bench.receive(peer(2, host), b"ca");
+    }
+    bench.sent();
+    bench.receive(peer(1, 9), b"ha");
+    assert!(bench.sent().is_empty(), "the crowd itself is held off before a cookie is computed");
+    bench.receive(peer(0x300, 1), b"hgood");
+    assert_eq!(bench.sent(), [(peer(0x300, 1), Bytes::from_static(b"?"))]);
+    bench.connect(peer(0x300, 1), "good");
+    assert_eq!((bench.gate.connected(), bench.gate.half_open()), (1, 7));
+    assert!(!bench.peers.routes.contains_key(&peer(2, 1)), "the oldest of those with most has paid");
+}
+
+#[test]
+fn a_crowd_of_single_addresses_pays_with_its_neighbourhood() {
+    let mut bench = toy(Config { half_open: 64, ..Config::default() });
+    for network in 0..200 {
+        bench.receive(peer(network, 1), b"ca");
+    }
+    assert_eq!(bench.gate.half_open(), 64);
+    bench.connect(peer(0x500, 1), "good");
+    assert_eq!((bench.gate.connected(), bench.gate.half_open()), (1, 63));
 }
 
 #[test]

@@ -74,6 +74,57 @@ async fn each_peer_gets_its_own_answers() {
 }
 
 #[tokio::test]
+async fn a_peer_that_is_known_does_not_wait_behind_strangers() {
+    let running = run(Config { half_open_per_network: 1024, ..Config::default() });
+    let known = client(running.address).await;
+    assert_eq!(exchange(&known, b"abc").await, b"cba");
+    // Before the listener has a turn: as many as the kernel keeps, and the peer behind them.
+    let strangers: Vec<StdSocket> = (0..150).map(|_| StdSocket::bind("127.0.0.1:0").expect("bound")).collect();
+    for stranger in &strangers {
+        stranger.send_to(b"hello", running.address).expect("sent");
+    }
+    assert_eq!(exchange(&known, b"xyz").await, b"zyx");
+    let met = running.gate.half_open() - 1;
+    assert!(met < 120, "{met} strangers were met before");
+    while running.gate.half_open() <= strangers.len() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn strangers_wait_in_a_line_that_ends() {
+    let gate = DatagramGate::with(Config::default(), Prefixes { v4: 32, v6: 56 });
+    let meter = Meter::new("test".into());
+    let mut task = SocketTask {
+        name: "test".into(),
+        socket: UdpSocket::bind("127.0.0.1:0").await.expect("bound"),
+        associations: Associations::new(PlainEngine::new(1200), Arc::clone(&gate), meter.clone()),
+        strangers: VecDeque::new(),
+        meter,
+        gate,
+        largest: 1200,
+        live: None,
+        service: Arc::new(Mirror::default()),
+        shutdown: Shutdown::new(),
+        orders: mpsc::channel(1).0,
+        served: HashMap::new(),
+        services: JoinSet::new(),
+        tasks: HashMap::new(),
+    };
+    let peer = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    task.sort(peer(1), b"first");
+    task.meet();
+    (2..2000).for_each(|port| task.sort(peer(port), b"hello"));
+    assert_eq!(task.strangers.len(), STRANGERS);
+    task.sort(peer(1), b"second");
+    let records = std::iter::from_fn(|| task.associations.poll_event());
+    let records = records.filter_map(|event| if let PeerEvent::Data { record, .. } = event { Some(record) } else { None });
+    assert_eq!(records.collect::<Vec<_>>(), ["first", "second"], "the known one is heard at once");
+    task.meet();
+    assert_eq!(task.strangers.len(), STRANGERS - SLICE);
+}
+
+#[tokio::test]
 async fn draining_waits_for_services_and_gives_every_place_back() {
     let running = run(Config::default());
     let one = client(running.address).await;
