@@ -37,9 +37,9 @@ kills: ## a factory batch and the authority, killed at a thousand moments each; 
 	@packaging/need test
 	GATEHOUSE_KILLS=1000 GATEHOUSE_CUTS=1000 cargo test --locked --test it -- --nocapture factory_kill factory_power what_was_answered
 
-hostile: ## a device port under fire for minutes: a million invented hellos, handshakes broken in every way, noise
+hostile: ## the program's device ports under fire for minutes: a million hellos, broken handshakes, crowds, noise, rogue devices
 	@packaging/need test
-	cargo test --release --locked -p gatehouse-net --test hostile -- --full
+	cargo test --release --locked --test hostile -- --full
 
 # Fuzzing wants flags that only a nightly compiler takes, or one that is told not to mind.
 fuzz: ## ten minutes for each decoder (SECONDS=600)

@@ -23,6 +23,15 @@ pub fn keep_off_server_core() {
     assert!(moved.expect("util-linux").status.success(), "the core is ours");
 }
 
+/// Has this thread, and those that it starts, give way to all others of its core: load that must not take time from who is measured.
+///
+/// # Panics
+/// When the system does not let us.
+pub fn give_way() {
+    let now = rustix::process::getpriority_process(None).expect("we run");
+    rustix::process::setpriority_process(None, (now + 10).min(19)).expect("less is always granted");
+}
+
 /// The first and the last core that this machine lets us use; as they were when the process began.
 fn cores() -> (usize, usize) {
     static CORES: OnceLock<(usize, usize)> = OnceLock::new();

@@ -1,6 +1,9 @@
 //! The product itself as a child process: the real program, its real configuration, real sockets on free ports.
 
-use crate::process::{Process, command, poll_until};
+use crate::{
+    cores::on_server_core,
+    process::{Process, command, poll_until},
+};
 use rustix::process::Signal;
 use std::{
     collections::BTreeMap,
@@ -9,7 +12,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    process::{ExitStatus, Output, Stdio},
+    process::{Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
@@ -68,7 +71,17 @@ impl Installation {
 
     /// Starts the server, and waits until it says where it listens.
     pub fn start(self) -> io::Result<Server> {
-        let mut command = command(&self.program);
+        let command = command(&self.program);
+        self.start_as(command)
+    }
+
+    /// The same on the server's core, for whoever measures.
+    pub fn start_on_server_core(self) -> io::Result<Server> {
+        let command = on_server_core(&self.program);
+        self.start_as(command)
+    }
+
+    fn start_as(self, mut command: Command) -> io::Result<Server> {
         command.env_clear().arg("--config").arg(self.file()).args(["--json", "serve"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::start("gatehouse", command)?;

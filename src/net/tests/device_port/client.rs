@@ -160,26 +160,37 @@ impl Client {
 
     /// Sends a record and waits for it to come back; at most until the limit.
     pub(crate) fn echo(&mut self, record: &[u8]) -> bool {
+        // An answer to what was sent twice is older.
+        self.exchange(record, |answer| answer == record)
+    }
+
+    /// Sends a record, again and again, and waits for its answer; at most until the limit.
+    pub(crate) fn exchange(&mut self, record: &[u8], is_answer: impl Fn(&[u8]) -> bool) -> bool {
         let begun = Instant::now();
         let mut sent = None;
         let mut buffer = [0; 2048];
         while begun.elapsed() < LIMIT {
             if sent.is_none_or(|sent: Instant| sent.elapsed() >= PATIENCE) {
-                if self.stream.ssl_write(record).is_err() {
+                if !self.say(record) {
                     return false;
                 }
-                std::mem::take(&mut self.stream.get_mut().outgoing).iter().for_each(|datagram| self.send(datagram));
                 sent = Some(Instant::now());
             }
             match self.stream.ssl_read(&mut buffer) {
-                // An answer to what was sent twice is older.
-                Ok(length) if buffer.get(..length) == Some(record) => return true,
+                Ok(length) if buffer.get(..length).is_some_and(&is_answer) => return true,
                 Ok(_) => {}
                 Err(error) if error.code() == ErrorCode::WANT_READ => self.take_in(),
                 Err(_) => return false,
             }
         }
         false
+    }
+
+    /// Sends a record once, and does not wait.
+    pub(crate) fn say(&mut self, record: &[u8]) -> bool {
+        let is_sent = self.stream.ssl_write(record).is_ok();
+        std::mem::take(&mut self.stream.get_mut().outgoing).iter().for_each(|datagram| self.send(datagram));
+        is_sent
     }
 
     /// Says good-bye once, and does not wait.

@@ -1,5 +1,5 @@
 //! The server: this very program, started once more with another role. It serves devices over TLS, once for each engine, and over
-//! DTLS; says back what it hears; and tells who is inside when it is asked.
+//! DTLS, and says back what it hears.
 
 use super::chains::Chains;
 use bytes::Bytes;
@@ -14,14 +14,11 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     net::SocketAddr,
     path::Path,
-    process::{ChildStdin, ChildStdout, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    process::{ChildStdin, Stdio},
+    sync::Arc,
     time::Duration,
 };
-use tokio::io::{AsyncBufReadExt, AsyncReadExt};
+use tokio::io::AsyncReadExt;
 
 /// The first argument of the process that is the server.
 const ROLE: &str = "serve";
@@ -29,24 +26,11 @@ const ROLE: &str = "serve";
 /// A server that runs until it is dropped.
 pub(crate) struct Port {
     process: Process,
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    /// Which holds it up.
+    _input: ChildStdin,
     pub(crate) dtls: SocketAddr,
     pub(crate) rustls: SocketAddr,
     pub(crate) openssl: SocketAddr,
-}
-
-/// Who is inside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Inside {
-    /// Peers that were let in over DTLS so far.
-    pub(crate) came: u64,
-    /// Connections that were let in over TLS so far.
-    pub(crate) came_over_tls: u64,
-    /// Peers over DTLS that are in now.
-    pub(crate) connected: u64,
-    /// Those who are in their handshake.
-    pub(crate) half_open: u64,
 }
 
 impl Port {
@@ -55,29 +39,17 @@ impl Port {
         let mut command = on_server_core(env::current_exe().expect("this program"));
         command.arg(ROLE).arg(chains.file("")).arg(handshake_seconds.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process::start("device port", command).expect("started");
-        let orders = process.child().stdin.take().expect("piped");
-        let mut answers = BufReader::new(process.child().stdout.take().expect("piped"));
-        let addresses: Vec<SocketAddr> = numbers(&mut answers);
+        let input = process.child().stdin.take().expect("piped");
+        let mut line = String::new();
+        BufReader::new(process.child().stdout.take().expect("piped")).read_line(&mut line).expect("it runs");
+        let addresses: Vec<SocketAddr> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
         let [dtls, rustls, openssl] = addresses[..] else { panic!("three addresses, not {addresses:?}") };
-        Self { process, orders, answers, dtls, rustls, openssl }
+        Self { process, _input: input, dtls, rustls, openssl }
     }
 
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
-
-    pub(crate) fn inside(&mut self) -> Inside {
-        self.orders.write_all(b"inside\n").expect("it runs");
-        let numbers: Vec<u64> = numbers(&mut self.answers);
-        let [came, came_over_tls, connected, half_open] = numbers[..] else { panic!("four numbers, not {numbers:?}") };
-        Inside { came, came_over_tls, connected, half_open }
-    }
-}
-
-fn numbers<T: std::str::FromStr>(answers: &mut impl BufRead) -> Vec<T> {
-    let mut line = String::new();
-    answers.read_line(&mut line).expect("it runs");
-    line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
 /// Serves, if that is this process's role, until nobody holds the other end of its input.
@@ -110,29 +82,20 @@ async fn serve(folder: &Path, handshake_timeout: Duration) -> io::Result<()> {
     let (rustls, openssl) = (listener("rustls", Engine::Rustls), listener("openssl", Engine::OpenSsl));
     let mut out = io::stdout();
     writeln!(out, "{} {} {}", datagrams.address(), rustls.address(), openssl.address())?;
-    let (echo, shutdown) = (Arc::new(Echo::default()), Shutdown::new());
+    let (echo, shutdown) = (Arc::new(Echo), Shutdown::new());
     tokio::spawn(datagrams.run(Arc::clone(&echo), shutdown.clone()));
     for listener in [rustls, openssl] {
         tokio::spawn(listener.run(Arc::clone(&echo), Arc::clone(&gate), shutdown.clone()));
     }
-    let mut orders = tokio::io::BufReader::new(tokio::io::stdin()).lines();
-    while orders.next_line().await?.is_some() {
-        let (came, over_tls) = (echo.came.load(Relaxed), echo.came_over_tls.load(Relaxed));
-        writeln!(out, "{came} {over_tls} {} {}", datagram_gate.connected(), datagram_gate.half_open())?;
-    }
+    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
     Ok(())
 }
 
-/// Says back what it hears, and counts to whom.
-#[derive(Debug, Default)]
-struct Echo {
-    came: AtomicU64,
-    came_over_tls: AtomicU64,
-}
+/// Says back what it hears.
+struct Echo;
 
 impl DatagramService for Echo {
     async fn serve(self: Arc<Self>, mut connection: DatagramConnection) {
-        self.came.fetch_add(1, Relaxed);
         while let Some(record) = connection.receive().await {
             if connection.sender().send(Bytes::clone(&record)).await.is_err() {
                 return;
@@ -143,7 +106,6 @@ impl DatagramService for Echo {
 
 impl Service for Echo {
     async fn serve(self: Arc<Self>, connection: Connection) {
-        self.came_over_tls.fetch_add(1, Relaxed);
         let mut stream = connection.stream;
         let mut buffer = [0; 1024];
         while let Ok(count @ 1..) = stream.read(&mut buffer).await {
