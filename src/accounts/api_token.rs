@@ -6,7 +6,7 @@
 //! still has there, from the networks that it is limited to, until it expires.
 
 use crate::{
-    Accounts, Happening, Right, Role, Sources, StateError, Visitor,
+    Accounts, Happening, Right, Role, Sources, StateError, Visitor, counters,
     organisation::Member,
     person::checked_name,
     rows::{self, MARK, TOKENS, TOKENS_OF},
@@ -257,15 +257,20 @@ impl Accounts {
 
     /// What a token that was shown allows.
     pub(crate) async fn token(&self, text: &Secret, from: &Visitor) -> Result<(TokenId, TokenGrant), TokenRefused> {
-        let id = id_in(text).ok_or(TokenRefused::Unknown)?;
-        let row = rows::find::<ApiToken>(&self.events, TOKENS, id.0.as_bytes()).await?.ok_or(TokenRefused::Unknown)?;
+        let unknown = || {
+            counters::token_refused("unknown");
+            TokenRefused::Unknown
+        };
+        let id = id_in(text).ok_or_else(unknown)?;
+        let row = rows::find::<ApiToken>(&self.events, TOKENS, id.0.as_bytes()).await?.ok_or_else(unknown)?;
         let shown: Digest = secret::digest_of(PURPOSE, text);
         let now = self.clock.now();
         let good = Secret::new(row.value.digest.to_vec()) == Secret::new(shown.to_vec());
         if !good || row.value.expires.is_some_and(|expires| expires <= now) {
-            return Err(TokenRefused::Unknown);
+            return Err(unknown());
         }
         if !row.value.sources.allow(from.address) {
+            counters::token_refused("source");
             let happening = Happening::TokenRefused { token: id.0.clone(), reason: "source".to_owned() };
             let batch = self.telling(Batch::new(), row.value.person, happening, Some(from)).await?;
             self.events.commit(batch).await.map_err(StateError::Commit)?;

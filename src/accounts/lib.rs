@@ -15,6 +15,7 @@
 mod api_token;
 mod caller;
 mod config;
+mod counters;
 mod email;
 mod error;
 mod history;
@@ -38,6 +39,7 @@ mod totp;
 pub use api_token::{NewToken, TokenChange, TokenError, TokenId, TokenInfo, Used};
 pub use caller::{ActForSelf, ActInSession, Caller, Gate, ManageClients, ManageMembers, ReadMembers, SelfInSession};
 pub use config::Config;
+pub use counters::METRICS;
 pub use email::{Email, EmailError};
 pub use error::StateError;
 pub use history::{Fact, Happening, HistoryEntry, MOST_ENTRIES, STREAM, Visitor};
@@ -64,6 +66,14 @@ use std::{
     time::Duration,
 };
 use throttle::{PersonKey, Throttle};
+
+/// How an attempt to prove something ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    Succeeded,
+    Failed,
+    Undecided,
+}
 
 /// All paths of accounts: `/v1` for people, and the provider's.
 pub fn routes(accounts: &Accounts) -> Routes {
@@ -103,14 +113,28 @@ impl Accounts {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long somebody who is known has to wait with the next proof.
-    fn wait_of(&self, person: PersonId, from: &Visitor) -> Option<Duration> {
+    /// Begins an attempt of somebody who is known, or tells how long it has to wait.
+    fn begin_attempt(&self, person: PersonId, from: &Visitor) -> Result<(), Duration> {
         // Who gets as far as this has shown the password: strangers' failures must not hold them up.
-        self.throttle().wait(PersonKey::Known(person), from.address, true, self.clock.now())
+        let begun = self.throttle().begin(PersonKey::Known(person), from.address, true, self.clock.now());
+        begun.inspect_err(|_| counters::throttled())
     }
 
-    fn failed(&self, person: PersonId, from: &Visitor) {
-        self.throttle().failed(PersonKey::Known(person), from.address, self.clock.now());
+    /// Ends an attempt: a proof that did not hold counts, everything else is taken back.
+    fn end_attempt(&self, person: PersonId, from: &Visitor, ended: Attempt) {
+        match ended {
+            Attempt::Failed => {}
+            Attempt::Succeeded => self.throttle().succeeded(PersonKey::Known(person), from.address),
+            Attempt::Undecided => self.throttle().undecided(PersonKey::Known(person), from.address),
+        }
+    }
+
+    /// Forgets what is over: sessions, sign-ins that nobody went on with, revocations of tokens that have ended.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub async fn forget_ended(&self) -> Result<usize, StateError> {
+        Ok(self.forget_ended_sessions().await? + self.forget_ended_challenges().await? + self.forget_ended_tokens().await?)
     }
 }
 

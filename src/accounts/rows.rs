@@ -55,6 +55,9 @@ pub const SCHEMA: Schema = Schema {
 /// The value of an index row.
 pub(crate) const MARK: &[u8] = b"";
 
+/// How many rows are looked at a time.
+const PAGE: usize = 1000;
+
 /// How often a change is decided anew because somebody else changed the same row.
 const TRIES: usize = 16;
 
@@ -94,6 +97,32 @@ pub(crate) async fn find<T: DeserializeOwned>(
     let key = key.into();
     let Some(entry) = events.store().get(table, &key).await? else { return Ok(None) };
     Ok(Some(Row { value: codec::decode(&entry.value)?, entry, table, key }))
+}
+
+/// Deletes every row of a table that is over, with what else `also` deletes for it. Answers how many there were.
+pub(crate) async fn forget<T: DeserializeOwned>(
+    events: &Events,
+    table: Table,
+    is_over: impl Fn(&T) -> bool,
+    also: impl Fn(Batch, &[u8], &T) -> Batch,
+) -> Result<usize, StateError> {
+    let (mut range, mut forgotten) = (Range::all(), 0);
+    loop {
+        let rows = events.store().scan(table, range.clone(), PAGE).await?;
+        let Some((last, _)) = rows.last() else { return Ok(forgotten) };
+        range = range.after(last);
+        let mut batch = Batch::new();
+        for (key, entry) in rows {
+            let value: T = codec::decode(&entry.value)?;
+            if is_over(&value) {
+                batch = also(batch, &key, &value).delete(table, key);
+                forgotten += 1;
+            }
+        }
+        if !batch.is_empty() {
+            events.commit(batch).await?;
+        }
+    }
 }
 
 /// The last parts of the keys that begin with this one.

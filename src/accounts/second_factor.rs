@@ -4,7 +4,7 @@
 //! itself after ten minutes. While it is on, it is taken off only by a code, and no other authenticator can be enrolled.
 
 use crate::{
-    Accounts, Happening, StateError, Visitor, rows,
+    Accounts, Attempt, Happening, StateError, Visitor, rows,
     secret::{self, Digest},
     totp::{self, Step},
 };
@@ -122,7 +122,7 @@ impl Accounts {
     /// # Errors
     /// The code does not fit, or no enrolment is under way.
     pub async fn confirm_second_factor(&self, person: PersonId, code: &str, from: &Visitor) -> Result<Vec<Secret>, SecondFactorError> {
-        self.unthrottled(person, from)?;
+        self.begin_attempt(person, from).map_err(|wait| SecondFactorError::Wait { wait })?;
         let codes: Vec<Secret> = std::iter::repeat_with(|| self.recovery_code()).take(RECOVERY_CODES).collect();
         let confirmed = rows::change(&self.events, || async {
             let mut row = self.present(person).await?;
@@ -140,7 +140,7 @@ impl Accounts {
             Ok((self.telling(row.rewritten(), person, Happening::SecondFactorEnabled, Some(from)).await?, ()))
         })
         .await;
-        self.count(person, from, &confirmed);
+        self.end_attempt(person, from, outcome(&confirmed));
         confirmed.map(|()| codes)
     }
 
@@ -149,7 +149,7 @@ impl Accounts {
     /// # Errors
     /// The proof does not hold, or it is off.
     pub async fn disable_second_factor(&self, person: PersonId, proof: &Proof, from: &Visitor) -> Result<(), SecondFactorError> {
-        self.unthrottled(person, from)?;
+        self.begin_attempt(person, from).map_err(|wait| SecondFactorError::Wait { wait })?;
         let disabled = rows::change(&self.events, || async {
             let mut row = self.present(person).await?;
             self.proven(person, &mut row.value.second_factor, proof)?;
@@ -157,7 +157,7 @@ impl Accounts {
             Ok((self.telling(row.rewritten(), person, Happening::SecondFactorDisabled, Some(from)).await?, ()))
         })
         .await;
-        self.count(person, from, &disabled);
+        self.end_attempt(person, from, outcome(&disabled));
         disabled
     }
 
@@ -184,16 +184,6 @@ impl Accounts {
         }
     }
 
-    fn unthrottled(&self, person: PersonId, from: &Visitor) -> Result<(), SecondFactorError> {
-        self.wait_of(person, from).map_or(Ok(()), |wait| Err(SecondFactorError::Wait { wait }))
-    }
-
-    fn count<T>(&self, person: PersonId, from: &Visitor, result: &Result<T, SecondFactorError>) {
-        if matches!(result, Err(SecondFactorError::Code)) {
-            self.failed(person, from);
-        }
-    }
-
     async fn present(&self, person: PersonId) -> Result<rows::Row<crate::person::Person>, StateError> {
         self.find_person(person).await?.ok_or(StateError::Contention)
     }
@@ -205,6 +195,14 @@ impl Accounts {
         let letters = secret::lower_case(&BASE32_NOPAD, &Secret::new(bytes));
         let groups: Vec<&str> = [0..4, 4..8, 8..12, 12..16].into_iter().filter_map(|group| letters.get(group)).collect();
         Secret::from(groups.join("-"))
+    }
+}
+
+fn outcome<T>(result: &Result<T, SecondFactorError>) -> Attempt {
+    match result {
+        Ok(_) => Attempt::Succeeded,
+        Err(SecondFactorError::Code) => Attempt::Failed,
+        Err(_) => Attempt::Undecided,
     }
 }
 

@@ -156,6 +156,14 @@ impl Accounts {
         Ok(ended.fold(batch, |batch, (id, _)| ending(batch, person, id)))
     }
 
+    /// Forgets sessions that are over.
+    pub(crate) async fn forget_ended_sessions(&self) -> Result<usize, StateError> {
+        let now = self.clock.now();
+        let over = |session: &Session| session.is_over(now, &self.config);
+        rows::forget(&self.events, SESSIONS, over, |batch, id, session| batch.delete(SESSIONS_OF, rows::of_person(session.person, id)))
+            .await
+    }
+
     async fn kept_sessions(&self, person: PersonId) -> Result<Vec<(Digest, Session)>, StateError> {
         let mut sessions = Vec::new();
         for key in rows::tails(&self.events, SESSIONS_OF, rows::by_person(person), MOST * 2).await? {

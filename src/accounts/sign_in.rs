@@ -4,7 +4,7 @@
 //! log. Guesses are slowed down by [`throttle`](crate::throttle).
 
 use crate::{
-    Accounts, Email, Happening, NewPassword, NewSession, PasswordRefused, Proof, SecondFactorError, StateError, Visitor,
+    Accounts, Attempt, Email, Happening, NewPassword, NewSession, PasswordRefused, Proof, SecondFactorError, StateError, Visitor, counters,
     history::Fact,
     password::{Busy, Kept, Verdict},
     rows::{self, CHALLENGES},
@@ -92,22 +92,30 @@ impl Accounts {
             (None, email) => PersonKey::Invented(invented(email.as_ref())),
         };
         let known = found.as_ref().is_some_and(|(_, row)| row.value.seen.contain(from.address));
-        if let Some(wait) = self.throttle().wait(key, from.address, known, self.clock.now()) {
-            return Err(SignInError::Wait { wait });
-        }
-        let verdict = self.passwords.compare(password, found.as_ref().map(|(_, row)| &row.value.password)).await?;
+        self.throttle().begin(key, from.address, known, self.clock.now()).map_err(|wait| {
+            counters::throttled();
+            SignInError::Wait { wait }
+        })?;
+        let compared = self.passwords.compare(password, found.as_ref().map(|(_, row)| &row.value.password)).await;
+        let verdict = compared.inspect_err(|_| {
+            counters::busy();
+            self.throttle().undecided(key, from.address);
+        })?;
         let Some((id, row)) = found.filter(|_| verdict != Verdict::Wrong) else {
-            self.throttle().failed(key, from.address, self.clock.now());
             self.record_refusal(key, "password", from).await?;
             return Err(SignInError::Wrong);
         };
+        // Half a sign-in forgives no wrong codes: whoever has the password would have as many tries as they like.
+        match row.value.second_factor.is_active() {
+            true => self.throttle().undecided(key, from.address),
+            false => self.throttle().succeeded(key, from.address),
+        }
         if verdict == Verdict::RightButOutdated {
             self.keep_anew(id, password, &row.value.password).await?;
         }
         if row.value.second_factor.is_active() {
             return Ok(SignedIn::SecondFactor(self.challenge(id, from).await?));
         }
-        self.throttle().succeeded(key, from.address);
         Ok(SignedIn::Session(self.begin_session(id, None, from).await?))
     }
 
@@ -119,28 +127,29 @@ impl Accounts {
         let key = secret::digest_of(CHALLENGE_PURPOSE, challenge);
         let now = self.clock.now();
         // The try is counted before the code is looked at, so that a hundred at the same moment are not one.
-        let person = rows::change(&self.events, || async {
+        let person = rows::change::<_, SignInError, _>(&self.events, || async {
             let row = rows::find::<Waiting>(&self.events, CHALLENGES, key).await?;
             let mut row = row.filter(|row| now < row.value.ends && row.value.tries > 0).ok_or(SignInError::ChallengeOver)?;
-            if let Some(wait) = self.wait_of(row.value.person, from) {
-                return Err(SignInError::Wait { wait });
-            }
             row.value.tries -= 1;
             let person = row.value.person;
             Ok((if row.value.tries == 0 { row.deleted() } else { row.rewritten() }, person))
         })
         .await?;
-        match self.begin_session(person, Some((key, proof)), from).await {
-            Err(SignInError::Code) => {
-                self.failed(person, from);
-                self.record_refusal(PersonKey::Known(person), "code", from).await?;
-                Err(SignInError::Code)
-            }
-            other => {
-                self.throttle().succeeded(PersonKey::Known(person), from.address);
-                other
-            }
+        self.begin_attempt(person, from).map_err(|wait| SignInError::Wait { wait })?;
+        let begun = self.begin_session(person, Some((key, proof)), from).await;
+        self.end_attempt(
+            person,
+            from,
+            match &begun {
+                Ok(_) => Attempt::Succeeded,
+                Err(SignInError::Code) => Attempt::Failed,
+                Err(_) => Attempt::Undecided,
+            },
+        );
+        if matches!(begun, Err(SignInError::Code)) {
+            self.record_refusal(PersonKey::Known(person), "code", from).await?;
         }
+        begun
     }
 
     /// Changes the password of somebody who knows the present one, and ends all sessions. The answer is a new one.
@@ -154,15 +163,17 @@ impl Accounts {
         new: &NewPassword,
         from: &Visitor,
     ) -> Result<NewSession, SignInError> {
-        if let Some(wait) = self.wait_of(person, from) {
-            return Err(SignInError::Wait { wait });
-        }
-        let row = self.find_person(person).await?.ok_or(SignInError::Wrong)?;
-        if self.passwords.compare(present, Some(&row.value.password)).await? == Verdict::Wrong {
-            self.failed(person, from);
+        self.begin_attempt(person, from).map_err(|wait| SignInError::Wait { wait })?;
+        let compared = match self.find_person(person).await? {
+            Some(row) => self.passwords.compare(present, Some(&row.value.password)).await.map(|verdict| (row, verdict)),
+            None => return Err(SignInError::Wrong),
+        };
+        let (row, verdict) = compared.inspect_err(|_| self.end_attempt(person, from, Attempt::Undecided))?;
+        if verdict == Verdict::Wrong {
             self.record_refusal(PersonKey::Known(person), "password", from).await?;
             return Err(SignInError::Wrong);
         }
+        self.end_attempt(person, from, Attempt::Succeeded);
         let kept = self.passwords.keep(new).await?;
         let compared = row.value.password;
         rows::change(&self.events, || async {
@@ -207,6 +218,7 @@ impl Accounts {
             Ok(self.beginning_session(batch, person, from).await?)
         })
         .await
+        .inspect(|_| counters::signed_in(proof.is_some()))
     }
 
     async fn challenge(&self, person: PersonId, from: &Visitor) -> Result<Challenge, SignInError> {
@@ -219,8 +231,15 @@ impl Accounts {
         Ok(Challenge { secret: drawn, ends })
     }
 
+    /// Forgets sign-ins that nobody went on with.
+    pub(crate) async fn forget_ended_challenges(&self) -> Result<usize, StateError> {
+        let now = self.clock.now();
+        rows::forget(&self.events, CHALLENGES, |waiting: &Waiting| waiting.ends <= now, |batch, _, _| batch).await
+    }
+
     /// One write for every refusal, whether somebody has the address or not.
-    async fn record_refusal(&self, key: PersonKey, reason: &str, from: &Visitor) -> Result<(), StateError> {
+    async fn record_refusal(&self, key: PersonKey, reason: &'static str, from: &Visitor) -> Result<(), StateError> {
+        counters::refused(reason);
         let batch = match key {
             PersonKey::Known(person) => {
                 let happening = Happening::SignInRefused { reason: reason.to_owned() };

@@ -5,6 +5,8 @@
 //! waits longer than a few seconds, and does not hold for networks from which the account's owner has signed in before:
 //! a stranger who guesses at an account cannot keep its owner out.
 //!
+//! An attempt counts as a failure from its beginning and is taken back when it succeeds: a hundred at the same moment are not one.
+//!
 //! It is kept in memory, bounded: what was touched longest ago is forgotten first, as what has been quiet for a day is.
 
 use gatehouse_types::{PersonId, UnixTime};
@@ -76,8 +78,19 @@ impl Throttle {
         Self { failures: HashMap::new(), order: BTreeMap::new(), next: 0, most }
     }
 
+    /// Begins an attempt, which counts as a failure until [`Self::succeeded`] takes it back; or tells how long it has to wait.
+    pub(crate) fn begin(&mut self, account: PersonKey, from: IpAddr, from_is_known: bool, now: UnixTime) -> Result<(), Duration> {
+        match self.wait(account, from, from_is_known, now) {
+            Some(wait) => Err(wait),
+            None => {
+                self.failed(account, from, now);
+                Ok(())
+            }
+        }
+    }
+
     /// How long the next attempt has to wait, if it has to.
-    pub(crate) fn wait(&self, account: PersonKey, from: IpAddr, from_is_known: bool, now: UnixTime) -> Option<Duration> {
+    fn wait(&self, account: PersonKey, from: IpAddr, from_is_known: bool, now: UnixTime) -> Option<Duration> {
         let prefix = Prefix::from(from);
         let pair = self.wait_of(Subject::Pair(account, prefix), FREE_FOR_PAIR, LONGEST, now);
         let network = self.wait_of(Subject::Network(prefix), FREE_FOR_NETWORK, LONGEST, now);
@@ -86,7 +99,7 @@ impl Throttle {
     }
 
     /// Counts a failure.
-    pub(crate) fn failed(&mut self, account: PersonKey, from: IpAddr, now: UnixTime) {
+    fn failed(&mut self, account: PersonKey, from: IpAddr, now: UnixTime) {
         let prefix = Prefix::from(from);
         for subject in [Subject::Pair(account, prefix), Subject::Network(prefix), Subject::Account(account)] {
             let touched = self.next;
@@ -105,11 +118,28 @@ impl Throttle {
         }
     }
 
-    /// Forgets the failures of an account from this network: its owner has come. Those of the network stay, or one good
-    /// account would be a licence to guess at all others.
+    /// Takes an attempt back that succeeded, and forgets the failures of the account from this network: its owner has come. Those of
+    /// the network stay, or one good account would be a licence to guess at all others.
     pub(crate) fn succeeded(&mut self, account: PersonKey, from: IpAddr) {
-        if let Some(failures) = self.failures.remove(&Subject::Pair(account, from.into())) {
+        let prefix = Prefix::from(from);
+        if let Some(failures) = self.failures.remove(&Subject::Pair(account, prefix)) {
             self.order.remove(&failures.touched);
+        }
+        self.taken_back(Subject::Network(prefix));
+        self.taken_back(Subject::Account(account));
+    }
+
+    /// Takes an attempt back that neither failed nor succeeded, because it was never decided.
+    pub(crate) fn undecided(&mut self, account: PersonKey, from: IpAddr) {
+        let prefix = Prefix::from(from);
+        for subject in [Subject::Pair(account, prefix), Subject::Network(prefix), Subject::Account(account)] {
+            self.taken_back(subject);
+        }
+    }
+
+    fn taken_back(&mut self, subject: Subject) {
+        if let Some(failures) = self.failures.get_mut(&subject) {
+            failures.count = failures.count.saturating_sub(1);
         }
     }
 
@@ -191,6 +221,25 @@ mod tests {
         throttle.succeeded(ann(), OFFICE);
         assert!(throttle.wait(ann(), OFFICE, true, at(1000)).expect("the network's wait") <= LONGEST);
         assert_eq!(throttle.wait(ann(), STRANGER, true, at(1000)), None);
+    }
+
+    #[test]
+    fn many_attempts_at_the_same_moment_are_not_one() {
+        let mut throttle = Throttle::new(100);
+        let begun = (0..20).filter(|_| throttle.begin(ann(), OFFICE, false, at(1000)).is_ok()).count();
+        assert_eq!(begun, 4);
+        throttle.undecided(ann(), OFFICE);
+        assert_eq!(throttle.begin(ann(), OFFICE, false, at(1000)), Ok(()));
+    }
+
+    #[test]
+    fn successes_cost_an_office_nothing() {
+        let mut throttle = Throttle::new(10_000);
+        for person in 0..200 {
+            let person = PersonKey::Known(PersonId::from_random([person; 16]));
+            assert_eq!(throttle.begin(person, OFFICE, false, at(1000)), Ok(()));
+            throttle.succeeded(person, OFFICE);
+        }
     }
 
     #[test]

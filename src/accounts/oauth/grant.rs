@@ -1,10 +1,10 @@
 //! What clients get for their secret, and how it is looked at and ended again: RFC 6749 §4.4, RFC 7662, RFC 7009.
 
 use super::{Client, ClientId, KeyError};
-use crate::{Accounts, Right, StateError};
+use crate::{Accounts, Right, StateError, rows};
 use data_encoding::BASE64URL_NOPAD;
 use gatehouse_base::{Fault, Kind};
-use gatehouse_store::{Batch, Range, Table, codec};
+use gatehouse_store::{Batch, Table, codec};
 use gatehouse_types::{OrganisationId, Secret, UnixTime};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -122,28 +122,9 @@ impl Accounts {
     }
 
     /// Forgets revocations of tokens that have ended by themselves.
-    ///
-    /// # Errors
-    /// The store cannot be read or written.
-    pub async fn forget_ended_tokens(&self) -> Result<usize, StateError> {
-        const PAGE: usize = 1000;
+    pub(crate) async fn forget_ended_tokens(&self) -> Result<usize, StateError> {
         let now = self.clock.now();
-        let (mut range, mut forgotten) = (Range::all(), 0);
-        loop {
-            let rows = self.events.store().scan(REVOKED, range.clone(), PAGE).await?;
-            let Some((last, _)) = rows.last() else { return Ok(forgotten) };
-            range = range.after(last);
-            let mut batch = Batch::new();
-            for (key, entry) in rows {
-                if codec::decode::<UnixTime>(&entry.value)? <= now {
-                    batch = batch.delete(REVOKED, key);
-                    forgotten += 1;
-                }
-            }
-            if !batch.is_empty() {
-                self.events.commit(batch).await?;
-            }
-        }
+        rows::forget(&self.events, REVOKED, |ends: &UnixTime| *ends <= now, |batch, _, _| batch).await
     }
 }
 

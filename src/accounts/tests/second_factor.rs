@@ -78,6 +78,7 @@ async fn a_challenge_takes_five_codes_and_five_minutes() {
     let code = Proof::Code(authenticator.code(&world));
     let over = world.accounts.answer_challenge(&late.secret, &code, &from("192.0.2.1")).await;
     assert!(matches!(over, Err(SignInError::ChallengeOver)));
+    assert_eq!(world.accounts.forget_ended().await.expect("forgotten"), 1);
 }
 
 #[tokio::test]

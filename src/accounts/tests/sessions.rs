@@ -66,3 +66,17 @@ async fn the_one_not_used_for_longest_makes_room_for_the_next() {
     assert!(world.accounts.session(&first.secret).await.expect("read").is_none());
     assert_eq!(world.accounts.sessions(world.ann.id, None).await.expect("sessions").len(), 50);
 }
+
+#[tokio::test]
+async fn what_is_over_is_forgotten_and_what_goes_on_is_not() {
+    let world = World::new().await;
+    world.sign_in(&from("192.0.2.1")).await;
+    world.pass(HOUR * 12);
+    let present = world.sign_in(&from("192.0.2.1")).await;
+    // The one that was over made room when the next began.
+    assert_eq!(world.accounts.forget_ended().await.expect("forgotten"), 0);
+    assert!(world.accounts.session(&present.secret).await.expect("read").is_some());
+    world.pass(HOUR * 12);
+    assert_eq!(world.accounts.forget_ended().await.expect("forgotten"), 1);
+    assert!(world.accounts.sessions(world.ann.id, None).await.expect("sessions").is_empty());
+}

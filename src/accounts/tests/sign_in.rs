@@ -60,6 +60,17 @@ async fn guessing_is_slowed_down_and_the_right_password_waits_like_any_other() {
 }
 
 #[tokio::test]
+async fn many_guesses_at_the_same_moment_are_not_one() {
+    let world = World::new().await;
+    let guesser = from("203.0.113.9");
+    let wrong = secret("wrong horse");
+    let guess = || world.accounts.sign_in("ann@example.com", &wrong, &guesser);
+    let answers: [_; 8] = tokio::join!(guess(), guess(), guess(), guess(), guess(), guess(), guess(), guess()).into();
+    let waits = answers.iter().filter(|answer| matches!(answer, Err(SignInError::Wait { .. }))).count();
+    assert_eq!(waits, 4);
+}
+
+#[tokio::test]
 async fn invented_addresses_are_slowed_down_like_real_ones() {
     let world = World::new().await;
     let guesser = from("203.0.113.9");

@@ -77,8 +77,8 @@ pub(super) async fn upkeep(accounts: Accounts, shutdown: Shutdown) {
         if let Err(error) = accounts.signing_keys().upkeep().await {
             tracing::error!(cause = with_causes(&error), "the keys of tokens were not looked after; this is tried again");
         }
-        if let Err(error) = accounts.forget_ended_tokens().await {
-            tracing::error!(cause = with_causes(&error), "revoked tokens were not looked after; this is tried again");
+        if let Err(error) = accounts.forget_ended().await {
+            tracing::error!(cause = with_causes(&error), "what has ended was not forgotten; this is tried again");
         }
     }
 }

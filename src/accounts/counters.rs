@@ -1,0 +1,45 @@
+//! What is counted about accounts. Nothing here tells who it was.
+
+use gatehouse_base::telemetry::{Metric, MetricKind};
+
+const SIGN_INS: &str = "gatehouse_accounts_sign_ins_total";
+const REFUSED: &str = "gatehouse_accounts_refused_total";
+const TOKENS_REFUSED: &str = "gatehouse_accounts_tokens_refused_total";
+
+/// Every metric of this crate.
+pub const METRICS: &[Metric] = &[
+    Metric { name: SIGN_INS, kind: MetricKind::Counter, labels: &["second_factor"], help: "Sessions that began." },
+    Metric {
+        name: REFUSED,
+        kind: MetricKind::Counter,
+        labels: &["reason"],
+        help: "Proofs that were refused: a wrong `password` or `code`, one that came too soon after others (`throttled`), or while all places \
+               for passwords were taken (`busy`).",
+    },
+    Metric {
+        name: TOKENS_REFUSED,
+        kind: MetricKind::Counter,
+        labels: &["reason"],
+        help: "API tokens that were refused: `unknown`, or used from another network than they are for (`source`).",
+    },
+];
+
+pub(crate) fn signed_in(second_factor: bool) {
+    metrics::counter!(SIGN_INS, "second_factor" => if second_factor { "yes" } else { "no" }).increment(1);
+}
+
+pub(crate) fn refused(reason: &'static str) {
+    metrics::counter!(REFUSED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn throttled() {
+    refused("throttled");
+}
+
+pub(crate) fn busy() {
+    refused("busy");
+}
+
+pub(crate) fn token_refused(reason: &'static str) {
+    metrics::counter!(TOKENS_REFUSED, "reason" => reason).increment(1);
+}
