@@ -158,13 +158,19 @@ fn adjust(builder: &mut SslContextBuilder, cookies: &Arc<Cookies>, sessions: &Ar
     builder.set_options(SslOptions::COOKIE_EXCHANGE | SslOptions::NO_QUERY_MTU);
     let making = Arc::clone(cookies);
     builder.set_cookie_generate_cb(move |ssl, buffer| {
-        let caller = caller_of(ssl).ok_or_else(ErrorStack::get)?;
-        let cookie = making.make(caller.from, caller.now);
-        buffer.get_mut(..cookie.len()).ok_or_else(ErrorStack::get)?.copy_from_slice(&cookie);
-        Ok(cookie.len())
+        let made = ffi::contain(|| {
+            let caller = caller_of(ssl)?;
+            let cookie = making.make(caller.from, caller.now);
+            buffer.get_mut(..cookie.len())?.copy_from_slice(&cookie);
+            Some(cookie.len())
+        });
+        made.flatten().ok_or_else(ErrorStack::get)
     });
     let checking = Arc::clone(cookies);
-    builder.set_cookie_verify_cb(move |ssl, cookie| caller_of(ssl).is_some_and(|caller| checking.check(caller.from, caller.now, cookie)));
+    builder.set_cookie_verify_cb(move |ssl, cookie| {
+        let is_good = || caller_of(ssl).is_some_and(|caller| checking.check(caller.from, caller.now, cookie));
+        ffi::contain(is_good).unwrap_or(false)
+    });
     // OpenSSL's own cache would give sessions out without a question.
     if !sessions.keeps_any() {
         return Ok(());
@@ -173,9 +179,12 @@ fn adjust(builder: &mut SslContextBuilder, cookies: &Arc<Cookies>, sessions: &Ar
     ffi::set_session_lifetime(builder, sessions.lifetime());
     let keeping = Arc::clone(sessions);
     builder.set_new_session_callback(move |ssl, session| {
-        if let (Some(chain), Ok(state)) = (found(ssl), session.to_der()) {
-            keeping.keep(session.id(), Secret::new(state), chain);
-        }
+        // One that is not kept costs its device a full handshake.
+        let _ = ffi::contain(|| {
+            if let (Some(chain), Ok(state)) = (found(ssl), session.to_der()) {
+                keeping.keep(session.id(), Secret::new(state), chain);
+            }
+        });
     });
     let finding = Arc::clone(sessions);
     ffi::set_session_lookup(builder, move |ssl, id| finding.take_up(id, |chain| judge_again(ssl, chain)));

@@ -93,16 +93,16 @@ fn share(builder: &mut SslContextBuilder, shared: PresharedKey) -> Result<(), Er
     let newest = if builder.min_proto_version() == Some(SslVersion::DTLS1_2) { SslVersion::DTLS1_2 } else { SslVersion::TLS1_2 };
     builder.set_max_proto_version(Some(newest))?;
     builder.set_psk_client_callback(move |_, _, identity, key| {
-        let secret = shared.key.expose();
-        // Room for the zero that ends the identity. An answer of 0 bytes fails the handshake.
-        let (Some(name), Some(end)) = (identity.get_mut(..shared.identity.len()), key.get_mut(..secret.len())) else { return Ok(0) };
-        name.copy_from_slice(&shared.identity);
-        end.copy_from_slice(secret);
-        match identity.get_mut(shared.identity.len()) {
-            Some(last) => *last = 0,
-            None => return Ok(0),
-        }
-        Ok(secret.len())
+        let answer = || {
+            let secret = shared.key.expose();
+            identity.get_mut(..shared.identity.len())?.copy_from_slice(&shared.identity);
+            // Room for the zero that ends the identity.
+            *identity.get_mut(shared.identity.len())? = 0;
+            key.get_mut(..secret.len())?.copy_from_slice(secret);
+            Some(secret.len())
+        };
+        // An answer of 0 bytes fails the handshake.
+        Ok(ffi::contain(answer).flatten().unwrap_or(0))
     });
     Ok(())
 }

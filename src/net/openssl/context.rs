@@ -175,7 +175,7 @@ impl ServerContexts {
         }
         if !self.alpn.is_empty() {
             let ours = self.alpn.clone();
-            builder.set_alpn_select_callback(move |_, theirs| select(&ours, theirs).ok_or(AlpnError::NOACK));
+            builder.set_alpn_select_callback(move |_, theirs| ffi::contain(|| select(&ours, theirs)).flatten().ok_or(AlpnError::NOACK));
         }
         if let Some(adjust) = &self.adjust {
             adjust(&mut builder)?;

@@ -67,6 +67,12 @@ pub(crate) fn forget_errors() {
     drop(ErrorStack::get());
 }
 
+/// Runs what OpenSSL calls through the `openssl` crate, which lets panics pass: one that came into C would end the process. `None` where
+/// it panics.
+pub(crate) fn contain<T>(run: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(run)).ok()
+}
+
 /// Which signatures a server accepts of clients. What it makes itself is another list (`set_sigalgs_list`).
 pub(crate) fn set_client_signature_algorithms(builder: &mut SslContextBuilder, list: &CStr) -> Result<(), ErrorStack> {
     // SAFETY: the pointer is that of a live context, and OpenSSL copies the list.
@@ -222,7 +228,8 @@ where
     F: Fn(&SslRef, &[u8]) -> Option<Arc<Secret>> + Send + Sync + 'static,
 {
     let lookup = move |connection: &mut SslRef, id: &[u8]| {
-        let session = SslSession::from_der(find(connection, id)?.expose());
+        let found = contain(|| find(connection, id)).flatten()?;
+        let session = SslSession::from_der(found.expose());
         forget_errors();
         session.ok()
     };

@@ -55,11 +55,12 @@ pub(crate) fn found(ssl: &SslRef) -> Option<Arc<VerifiedChain>> {
 pub(crate) fn judge_again(ssl: &SslRef, chain: &VerifiedChain) -> bool {
     let Some(attached) = index().ok().and_then(|index| ssl.ex_data(index)) else { return false };
     // The anchor is ours and never was presented.
-    let (_, below) = chain.path().split_last().expect("a path has an anchor");
+    let Some((_, below)) = chain.path().split_last() else { return false };
     let presented: Vec<&[u8]> = below.iter().map(|certificate| certificate.der()).collect();
-    match (attached.judge)(&presented) {
-        Ok(Some(chain)) => attached.again.set(Arc::new(chain)).is_ok(),
-        Ok(None) | Err(_) => false,
+    match ffi::contain(|| (attached.judge)(&presented)) {
+        Some(Ok(Some(chain))) => attached.again.set(Arc::new(chain)).is_ok(),
+        // A judge that panics finds nothing good.
+        None | Some(Ok(None) | Err(_)) => false,
     }
 }
 

@@ -159,12 +159,17 @@ pub(super) fn patient() -> UdpConfig {
 impl Server {
     /// Trusts the authority's clients and presents a certificate of its own.
     pub(super) fn new(authority: &Authority, config: UdpConfig) -> Self {
+        Self::asking(authority, config, |judge| judge)
+    }
+
+    /// The same with a judge of its own, which may ask the usual one.
+    pub(super) fn asking(authority: &Authority, config: UdpConfig, asked: impl FnOnce(Arc<Judges>) -> Arc<dyn ClientJudge>) -> Self {
         let gate = DatagramGate::with(config, Prefixes { v4: 32, v6: 56 });
         let source = Arc::new(Presents(Mutex::new(Arc::new(authority.leaf("server").credentials()))));
         let judge = Arc::new(Judges(Mutex::new(authority.anchors())));
         let clock = Arc::new(SimulatedClock::new(NOW.parse().expect("RFC 3339")));
-        let dtls =
-            Dtls::new("test", &gate, Arc::clone(&source) as _, &[b"coap"], Arc::clone(&judge) as _, Arc::clone(&clock) as _, &SystemRandom);
+        let asked = asked(Arc::clone(&judge));
+        let dtls = Dtls::new("test", &gate, Arc::clone(&source) as _, &[b"coap"], asked, Arc::clone(&clock) as _, &SystemRandom);
         let peers = Associations::new(dtls.engine(), Arc::clone(&gate), Meter::new("test".into()));
         Self { peers, gate, source, judge, clock, events: Vec::new() }
     }

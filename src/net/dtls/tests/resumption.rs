@@ -1,6 +1,7 @@
 //! Sessions that are taken up again, and those that are not any more.
 
 use super::*;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 /// Lets a device in, and gives the session that it could take up.
 fn first_visit(server: &mut Server, authority: &Authority, device: &Party) -> Vec<u8> {
@@ -124,4 +125,47 @@ fn a_device_that_went_without_a_goodbye_takes_its_session_up() {
     assert_eq!(server.closed(), [Closed::Replaced]);
     let again = visit_again(&mut server, &authority, &device, &session, 1000);
     assert!(again.association.ssl().expect("OpenSSL's").session_reused(), "replacing has not forgotten it");
+}
+
+/// Panics the next so many times that it is asked.
+#[derive(Debug)]
+struct Panics {
+    times: Arc<AtomicU32>,
+    otherwise: Arc<Judges>,
+}
+
+impl ClientJudge for Panics {
+    fn judge(&self, presented: &[&[u8]], now: UnixTime) -> Result<VerifiedChain, Rejection> {
+        let panics = self.times.fetch_update(SeqCst, SeqCst, |times| times.checked_sub(1)).is_ok();
+        assert!(!panics, "this judge has lost its mind");
+        self.otherwise.judge(presented, now)
+    }
+
+    fn still_good(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), Rejection> {
+        self.otherwise.still_good(chain, now)
+    }
+
+    fn changes(&self) -> Option<tokio::sync::watch::Receiver<u64>> {
+        None
+    }
+}
+
+#[test]
+fn a_judge_that_panics_refuses_one_resumption_or_one_handshake_and_the_server_lives() {
+    let authority = Authority::new("root");
+    let times = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&times);
+    let mut server = Server::asking(&authority, config(), |otherwise| Arc::new(Panics { times: counted, otherwise }));
+    let device = authority.leaf("device");
+    let session = first_visit(&mut server, &authority, &device);
+    times.store(1, SeqCst);
+    let client = visit_again(&mut server, &authority, &device, &session, 1000);
+    let ssl = client.association.ssl().expect("OpenSSL's");
+    assert!(client.is_established() && !ssl.session_reused(), "it is led through a full handshake");
+    let session = ssl.session().expect("a session").to_der().expect("DER");
+    times.store(2, SeqCst);
+    let client = visit_again(&mut server, &authority, &device, &session, 2000);
+    assert!(client.is_closed() && server.established().is_empty(), "nobody found it good");
+    assert_eq!(times.load(SeqCst), 0);
+    assert!(visit_again(&mut server, &authority, &device, &session, 3000).is_established());
 }
