@@ -19,7 +19,7 @@ use crate::{
 };
 use bytes::Bytes;
 use gatehouse_types::Secret;
-use openssl::ssl::{ErrorCode, ShutdownState, Ssl, SslRef, SslStream};
+use openssl::ssl::{ErrorCode, Ssl, SslRef, SslStream};
 use std::{
     collections::VecDeque,
     io::{self, Read, Write},
@@ -200,7 +200,7 @@ impl OnOpenSsl {
         if self.phase != Phase::Established {
             return None;
         }
-        let (sessions, seen) = (self.sessions.take()?, self.seen.take()?);
+        let (seen, sessions) = (self.seen.take()?, self.sessions.clone()?);
         let ssl = self.stream.ssl();
         // A client whose buffers are small is left to who heeds them.
         if ffi::limits_fragments(ssl) {
@@ -294,6 +294,10 @@ impl OnOpenSsl {
                     return self.end(Closed::Peer);
                 }
                 Err(error) => {
+                    // RFC 5246 §7.2: what has failed must not be taken up.
+                    if let (Some(sessions), Some(session)) = (&self.sessions, self.stream.ssl().session()) {
+                        sessions.forget(session.id());
+                    }
                     self.fault = Some(error.to_string());
                     return self.end(Closed::Protocol);
                 }
@@ -448,15 +452,5 @@ impl Association for OnOpenSsl {
 
     fn poll_timeout(&self) -> Option<Instant> {
         self.deadline.into_iter().chain(self.rest).min()
-    }
-}
-
-impl Drop for OnOpenSsl {
-    fn drop(&mut self) {
-        // An association that fell silent, or that its own device replaced, may be taken up again; OpenSSL would forget its session.
-        // One that broke was forgotten when it did.
-        if self.stream.ssl().is_init_finished() {
-            self.stream.set_shutdown(ShutdownState::SENT | ShutdownState::RECEIVED);
-        }
     }
 }

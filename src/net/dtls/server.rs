@@ -188,8 +188,8 @@ fn adjust(builder: &mut SslContextBuilder, cookies: &Arc<Cookies>, sessions: &Ar
     });
     let finding = Arc::clone(sessions);
     ffi::set_session_lookup(builder, move |ssl, id| finding.take_up(id, |chain| judge_again(ssl, chain)));
-    let forgetting = Arc::clone(sessions);
-    builder.set_remove_session_callback(move |_, session| forgetting.forget(session.id()));
+    // OpenSSL has nothing forgotten: it would be at the word of anybody who sends a fatal alert before there are keys. What failed under
+    // keys is forgotten by the association.
     Ok(())
 }
 

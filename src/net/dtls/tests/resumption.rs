@@ -127,6 +127,27 @@ fn a_device_that_went_without_a_goodbye_takes_its_session_up() {
     assert!(again.association.ssl().expect("OpenSSL's").session_reused(), "replacing has not forgotten it");
 }
 
+#[test]
+fn a_stranger_who_breaks_a_resumption_off_has_no_session_forgotten() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, patient());
+    let device = authority.leaf("device");
+    let session = first_visit(&mut server, &authority, &device);
+    let mut client = Client::offering(address(1, 1000), &authority, &device, Some(&session), NEVER);
+    while server.gate.half_open() == 0 {
+        for datagram in client.sent() {
+            server.receive(client.address, &datagram);
+        }
+        for transmit in server.sent() {
+            client.receive(&transmit.datagram);
+        }
+    }
+    let handshake_failure = [21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
+    server.receive(client.address, &handshake_failure);
+    let client = visit_again(&mut server, &authority, &device, &session, 2000);
+    assert!(client.association.ssl().expect("OpenSSL's").session_reused());
+}
+
 /// Panics the next so many times that it is asked.
 #[derive(Debug)]
 struct Panics {
