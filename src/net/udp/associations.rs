@@ -31,6 +31,11 @@ use std::{
 /// number of them. A device that begins anew sooner says its hello again in any case.
 const ATTEMPT: Duration = Duration::from_millis(500);
 
+/// For so long the hello that began a connected association is one that was delayed or doubled on its way, if it comes again. No network keeps
+/// a datagram for longer (RFC 9293 §3.4.1), and then its cookie is none any more. Later it is a device that has begun anew
+/// and whose random numbers are always the same.
+const DELAYED: Duration = Duration::from_secs(120);
+
 /// So many deadlines are dealt with before everything else has its turn: a crowd whose flights are due keeps nobody waiting for long.
 const TIMED: usize = 32;
 
@@ -124,9 +129,9 @@ impl<E: Engine> Associations<E> {
 
     /// Whether a datagram wants something of us without belonging to anybody who has proved anything: the one sort that takes time, and of
     /// which anybody can send any number.
-    pub(crate) fn is_strange(&self, from: SocketAddr, datagram: &[u8]) -> bool {
+    pub(crate) fn is_strange(&self, now: Instant, from: SocketAddr, datagram: &[u8]) -> bool {
         let class = self.engine.class(datagram);
-        class != Class::Noise && self.addressee(from, class).is_none()
+        class != Class::Noise && self.addressee(now, from, class).is_none()
     }
 
     /// Takes in what the socket received.
@@ -135,7 +140,7 @@ impl<E: Engine> Associations<E> {
         if class == Class::Noise {
             return self.meter.dropped(Dropped::Noise);
         }
-        match self.addressee(from, class) {
+        match self.addressee(now, from, class) {
             Some(id) => {
                 if let Some(slot) = self.slots.get_mut(&id) {
                     slot.association.handle_datagram(now, datagram);
@@ -225,19 +230,20 @@ impl<E: Engine> Associations<E> {
         }
     }
 
-    fn addressee(&self, from: SocketAddr, class: Class) -> Option<Id> {
+    fn addressee(&self, now: Instant, from: SocketAddr, class: Class) -> Option<Id> {
         let route = self.routes.get(&from)?;
         match class {
             Class::Noise => None,
             // The same hello again was delayed or doubled on its way; another one is a peer that begins anew.
-            Class::Hello(hello) => [route.half_open, route.connected].into_iter().flatten().find(|id| self.began(*id, hello)),
+            Class::Hello(hello) => [route.half_open, route.connected].into_iter().flatten().find(|id| self.began(now, *id, hello)),
             Class::Handshake => route.half_open.or(route.connected),
             Class::Record => route.connected.or(route.half_open),
         }
     }
 
-    fn began(&self, id: Id, hello: [u8; 32]) -> bool {
-        self.slots.get(&id).is_some_and(|slot| slot.hello == Some(hello))
+    fn began(&self, now: Instant, id: Id, hello: [u8; 32]) -> bool {
+        let is_recent = |slot: &Slot<_>| slot.stage != Stage::Connected || now.saturating_duration_since(slot.begun) < DELAYED;
+        self.slots.get(&id).is_some_and(|slot| slot.hello == Some(hello) && is_recent(slot))
     }
 
     fn meet(&mut self, now: Instant, from: SocketAddr, class: Class, datagram: &[u8]) {

@@ -249,7 +249,7 @@ impl<E: Engine, S: DatagramService> SocketTask<E, S> {
     }
 
     fn sort(&mut self, from: SocketAddr, datagram: &[u8]) {
-        if !self.associations.is_strange(from, datagram) {
+        if !self.associations.is_strange(now(), from, datagram) {
             self.associations.handle_datagram(now(), from, datagram);
         } else if self.strangers.len() < STRANGERS {
             self.strangers.push_back((from, Bytes::copy_from_slice(datagram)));

@@ -315,6 +315,20 @@ fn a_hello_that_was_doubled_on_its_way_begins_nothing_new() {
 }
 
 #[test]
+fn a_device_whose_hello_is_always_the_same_begins_anew_when_the_first_one_is_long_ago() {
+    let mut bench = toy(Config::default());
+    let old = bench.connect(peer(1, 1), "same");
+    bench.pass(DELAYED - SECOND);
+    bench.receive(peer(1, 1), b"csame");
+    assert_eq!((bench.gate.connected(), bench.gate.half_open()), (1, 0), "it may be under way still");
+    bench.pass(SECOND);
+    bench.receive(peer(1, 1), b"hsame");
+    assert_eq!(bench.sent(), [(peer(1, 1), Bytes::from_static(b"?"))]);
+    assert_ne!(bench.connect(peer(1, 1), "same"), old);
+    assert_eq!((bench.gate.connected(), bench.gate.half_open()), (1, 0));
+}
+
+#[test]
 fn when_half_open_places_are_taken_the_silent_go_after_a_while_and_new_ones_wait() {
     let mut bench = toy(Config { half_open: 2, ..Config::default() });
     bench.receive(peer(1, 1), b"ca");
