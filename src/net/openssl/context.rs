@@ -209,8 +209,9 @@ pub(super) fn common(builder: &mut SslContextBuilder, oldest: SslVersion) -> Res
     Ok(())
 }
 
-/// Presents a chain with its key.
+/// Presents a chain with its key, and nothing that OpenSSL would look for itself.
 pub(super) fn present(builder: &mut SslContextBuilder, credentials: &Credentials, key: &PKey<Private>) -> Result<(), ErrorStack> {
+    builder.set_mode(SslMode::NO_AUTO_CHAIN);
     for (at, der) in credentials.chain().enumerate() {
         let certificate = ffi::certificate(der)?;
         if at == 0 {
