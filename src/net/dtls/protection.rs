@@ -6,7 +6,7 @@
 //!
 //! Suites are those that authenticate what they encrypt. ring does the mathematics, and OpenSSL where a suite is CCM.
 
-use crate::openssl::expand;
+use crate::openssl::{cipher, expand};
 use gatehouse_types::Secret;
 use openssl::{
     cipher::{Cipher, CipherRef},
@@ -17,6 +17,7 @@ use ring::{
     aead::{self, LessSafeKey, Nonce, UnboundKey},
     hmac,
 };
+use std::sync::OnceLock;
 
 /// The head of a record: type, version, epoch, sequence number, length.
 const HEAD: usize = 13;
@@ -111,8 +112,16 @@ impl Suite {
         }
     }
 
-    fn ccm(self) -> &'static CipherRef {
-        if self.key == 16 { Cipher::aes_128_ccm() } else { Cipher::aes_256_ccm() }
+    /// Looked for once: OpenSSL's search costs more than a short record.
+    fn ccm(self) -> Result<&'static CipherRef, ErrorStack> {
+        static SHORT: OnceLock<Cipher> = OnceLock::new();
+        static LONG: OnceLock<Cipher> = OnceLock::new();
+        let (place, name) = if self.key == 16 { (&SHORT, "AES-128-CCM") } else { (&LONG, "AES-256-CCM") };
+        if let Some(cipher) = place.get() {
+            return Ok(cipher);
+        }
+        let found = cipher(name)?;
+        Ok(place.get_or_init(|| found))
     }
 }
 
@@ -147,10 +156,14 @@ impl Progress {
 }
 
 impl Protection {
-    /// Goes on behind the last record that was sent. `None` where none was, without which no handshake ends.
+    /// Goes on behind the last record that was sent. `None` where none was, without which no handshake ends, and where
+    /// OpenSSL does not give its cipher away.
     pub(super) fn new(agreed: &Agreed<'_>, sent: Progress) -> Option<Self> {
         let (sequence, nonce) = sent.0?;
         let suite = agreed.suite;
+        if suite.cipher == Algorithm::Ccm {
+            suite.ccm().ok()?;
+        }
         let mut keys = vec![0; 2 * (suite.key + suite.implicit())];
         let seed = [b"key expansion", agreed.server_random, agreed.client_random].concat();
         expand(suite.prf.hmac(), agreed.master, &seed, &mut keys);
@@ -292,7 +305,7 @@ fn nonce(suite: Suite, implicit: &[u8], number: &[u8; 8], explicit: &[u8]) -> Op
 /// OpenSSL wants to know the lengths of nonce and tag before it gets the key, and that of the content before all else.
 fn seal_ccm(suite: Suite, key: &[u8], nonce: &[u8; NONCE], associated: &[u8], content: &[u8]) -> Result<Vec<u8>, ErrorStack> {
     let mut context = CipherCtx::new()?;
-    context.encrypt_init(Some(suite.ccm()), None, None)?;
+    context.encrypt_init(Some(suite.ccm()?), None, None)?;
     context.set_iv_length(NONCE)?;
     context.set_tag_length(suite.tag)?;
     context.encrypt_init(None, Some(key), Some(nonce))?;
@@ -309,7 +322,7 @@ fn seal_ccm(suite: Suite, key: &[u8], nonce: &[u8; NONCE], associated: &[u8], co
 /// The content is there only if the tag is right.
 fn open_ccm(suite: Suite, key: &[u8], nonce: &[u8; NONCE], associated: &[u8], sealed: &[u8], tag: &[u8]) -> Result<Vec<u8>, ErrorStack> {
     let mut context = CipherCtx::new()?;
-    context.decrypt_init(Some(suite.ccm()), None, None)?;
+    context.decrypt_init(Some(suite.ccm()?), None, None)?;
     context.set_iv_length(NONCE)?;
     context.set_tag(tag)?;
     context.decrypt_init(None, Some(key), Some(nonce))?;

@@ -18,8 +18,10 @@ use super::{
 use foreign_types::{ForeignType, ForeignTypeRef};
 use gatehouse_types::Secret;
 use openssl::{
+    cipher::Cipher,
     error::ErrorStack,
     ex_data::Index,
+    lib_ctx::LibCtxRef,
     pkey::{PKey, Private},
     ssl::{Ssl, SslCipherRef, SslContextBuilder, SslMethod, SslRef, SslSession, SslStream},
     x509::X509,
@@ -326,6 +328,13 @@ pub(crate) fn context(method: SslMethod) -> Result<SslContextBuilder, ErrorStack
         let context = SSL_CTX_new_ex(library.0, ptr::null(), method.as_ptr());
         if context.is_null() { Err(ErrorStack::get()) } else { Ok(SslContextBuilder::from_ptr(context)) }
     }
+}
+
+/// A cipher of our provider's. What the host has configured for OpenSSL takes none away.
+pub(crate) fn cipher(name: &str) -> Result<Cipher, ErrorStack> {
+    let library = library()?;
+    // SAFETY: a library context that lives for ever.
+    Cipher::fetch(Some(unsafe { LibCtxRef::from_ptr(library.0) }), name, None)
 }
 
 /// A certificate whose key is our provider's, of its DER.
@@ -1210,6 +1219,14 @@ mod tests {
             let mut signer = sign::Signer::new(MessageDigest::sha256(), &hidden).expect("a signer");
             assert!(signer.sign_oneshot_to_vec(b"message").is_err());
         }
+    }
+
+    #[test]
+    fn ciphers_are_those_of_our_provider_and_no_others() {
+        for name in ["AES-128-CCM", "AES-256-CCM"] {
+            assert!(cipher(name).is_ok(), "{name}");
+        }
+        assert!(cipher("AES-128-CBC").is_err(), "OpenSSL has it, and no handshake of ours");
     }
 
     #[test]

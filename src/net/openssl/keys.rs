@@ -4,7 +4,8 @@
 //! agrees on one secret, and ours signs through a function that alone knows where its private half is. OpenSSL 3.0 has all of
 //! this by itself, and spends more time on turning keys from one form into another than on the mathematics.
 //!
-//! Nothing here is about memory or C, and nothing judges whose key it is.
+//! Nothing here is about memory or C, and nothing judges whose key it is. ring wipes neither the private half of an agreement nor the
+//! secret that it lends to [`Key::agree`]'s closure; OpenSSL wipes its copy of the latter.
 
 use ring::{
     agreement::{self, EphemeralPrivateKey},

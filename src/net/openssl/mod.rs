@@ -15,6 +15,6 @@ mod prf;
 
 pub(crate) use client::ClientContext;
 pub(crate) use context::{ContextError, ServerContexts, Transport};
-pub(crate) use ffi::forget_errors;
+pub(crate) use ffi::{cipher, forget_errors};
 pub(crate) use presented::{found, judge_again, refusal};
 pub(crate) use prf::expand;

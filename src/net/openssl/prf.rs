@@ -1,6 +1,8 @@
 //! The pseudorandom function of TLS 1.2 (RFC 5246 §5): how a handshake's secrets become keys.
 //!
-//! OpenSSL's handshakes call it through [`ffi`](super::ffi), and DTLS for the records behind a handshake.
+//! OpenSSL's handshakes call it through [`ffi`](super::ffi), and DTLS for the records behind a handshake. What is made is the caller's to
+//! wipe. The links and blocks on the way are values of ring's, which wipes none and lets nobody else: they stay on the stack until it is
+//! written over.
 
 use ring::hmac;
 
