@@ -224,6 +224,8 @@ impl OnOpenSsl {
 
     /// Lets OpenSSL do what it can with what is there.
     fn step(&mut self, now: Instant) {
+        // What others on this thread left in OpenSSL's queue would be taken for a fault of this peer's.
+        ffi::forget_errors();
         if self.phase == Phase::Handshake {
             match self.stream.do_handshake() {
                 Ok(()) => match (found(self.stream.ssl()), self.demanded) {

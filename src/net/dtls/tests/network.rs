@@ -234,6 +234,21 @@ fn records_go_both_ways_with_every_suite_that_is_offered() {
 }
 
 #[test]
+fn an_error_that_somebody_else_left_to_openssl_is_no_fault_of_a_peer() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, patient());
+    let mut clients = [Client::patient(address(1, 5684), &authority, &authority.leaf("device"))];
+    carry(&mut server, &mut clients, &mut Weather::fair(), settled);
+    let (id, ..) = server.established()[0];
+    server.peers.send(Instant::now(), id, b"first").expect("sent");
+    let [first] = &server.sent()[..] else { panic!("one record") };
+    openssl::pkey::PKey::public_key_from_der(b"no key").expect_err("it is none").put();
+    clients[0].receive(&first.datagram);
+    assert!(!clients[0].is_closed());
+    assert!(matches!(clients[0].events.last(), Some(Event::Data(record)) if record == "first"));
+}
+
+#[test]
 fn a_client_that_has_not_heard_the_last_flight_gets_it_again() {
     let authority = Authority::new("root");
     let mut server = Server::new(&authority, patient());
