@@ -9,8 +9,8 @@
 
 use super::{
     connected::Connected,
-    protection::{Agreed, Progress, Protection, Suite},
-    record::{has_encrypted, has_room, is_encrypted},
+    protection::{Agreed, Progress, Protection, Suite, may_count, records},
+    record::{has_room, is_encrypted},
     sessions::Sessions,
 };
 use crate::{
@@ -44,7 +44,8 @@ const KEYS_ANNOUNCED: &str = "TRCCS";
 /// All that a peer may send before its handshake is over: several times what chain and repetitions take.
 const MAX_HANDSHAKE: usize = 96 * 1024;
 
-/// What is kept of the encrypted datagrams of a handshake, so that whoever goes on behind it knows which records have come.
+/// What is kept of the encrypted records of a handshake, so that whoever goes on behind it knows which have come: the last message thirty
+/// times, or one long record that has overtaken it. Repetitions in the clear take nothing of that.
 const MAX_SEEN: usize = 2048;
 
 /// A master secret (RFC 5246 §8.1).
@@ -74,7 +75,7 @@ struct OnOpenSsl {
     mtu: usize,
     demanded: Demanded,
     phase: Phase,
-    /// The encrypted datagrams that OpenSSL got in the handshake; nothing when they were too many.
+    /// The encrypted records that OpenSSL got in the handshake; nothing when they were too many.
     seen: Option<Vec<Bytes>>,
     /// Where a server's sessions are.
     sessions: Option<Arc<Sessions>>,
@@ -167,6 +168,15 @@ impl DtlsAssociation {
         }
     }
 
+    /// A client's end behind its handshake, so that tests say what OpenSSL would not.
+    #[cfg(test)]
+    pub(super) fn clients_protection(&self) -> Option<Protection> {
+        match &self.0 {
+            State::OpenSsl(begun) => begun.protection().map(Protection::turned),
+            State::Connected(_) => None,
+        }
+    }
+
     /// Goes on without OpenSSL where that is possible.
     fn hand_over(&mut self) {
         if let State::OpenSsl(begun) = &mut self.0
@@ -206,20 +216,25 @@ impl OnOpenSsl {
         if ffi::limits_fragments(ssl) {
             return None;
         }
-        let session = ssl.session()?;
+        let id = ssl.session()?.id().to_vec();
+        let protection = self.protection()?;
+        let (events, outgoing) = (std::mem::take(&mut self.events), self.stream.get_ref().outgoing.clone());
+        Some(Connected::new(protection, self.mtu, &seen, outgoing, events, sessions, id))
+    }
+
+    /// A server's end of what the handshake has agreed on.
+    fn protection(&self) -> Option<Protection> {
+        let ssl = self.stream.ssl();
         let (mut master, mut client_random, mut server_random) = (vec![0; MASTER], [0; RANDOM], [0; RANDOM]);
-        let lengths = (session.master_key(&mut master), ssl.client_random(&mut client_random), ssl.server_random(&mut server_random));
+        let lengths =
+            (ssl.session()?.master_key(&mut master), ssl.client_random(&mut client_random), ssl.server_random(&mut server_random));
         let master = Secret::new(master);
         if lengths != (MASTER, RANDOM, RANDOM) {
             return None;
         }
         let suite = Suite::named(ssl.current_cipher()?.name())?;
         let agreed = Agreed { suite, master: master.expose(), client_random: &client_random, server_random: &server_random };
-        let pipe = self.stream.get_ref();
-        let protection = Protection::new(&agreed, pipe.sent)?;
-        let id = session.id().to_vec();
-        let (events, outgoing) = (std::mem::take(&mut self.events), pipe.outgoing.clone());
-        Some(Connected::new(protection, self.mtu, &seen, outgoing, events, sessions, id))
+        Protection::new(&agreed, self.stream.get_ref().sent)
     }
 
     /// Lets OpenSSL do what it can with what is there.
@@ -249,15 +264,16 @@ impl OnOpenSsl {
         ffi::forget_errors();
     }
 
-    /// Keeps what may hold records that count.
+    /// Keeps the records that may count.
     fn see(&mut self, datagram: &[u8]) {
-        if let Some(seen) = &mut self.seen
-            && has_encrypted(datagram)
-        {
-            seen.push(Bytes::copy_from_slice(datagram));
-            if seen.iter().map(Bytes::len).sum::<usize>() > MAX_SEEN {
-                self.seen = None;
+        let Some(seen) = &mut self.seen else { return };
+        for record in records(datagram).filter(|record| may_count(record)) {
+            if !seen.iter().any(|known| known == record) {
+                seen.push(Bytes::copy_from_slice(record));
             }
+        }
+        if seen.iter().map(Bytes::len).sum::<usize>() > MAX_SEEN {
+            self.seen = None;
         }
     }
 

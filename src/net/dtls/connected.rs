@@ -4,7 +4,7 @@
 //! flight of the handshake is kept, for a peer that did not get it.
 
 use super::{
-    protection::{Protection, records},
+    protection::{Protection, Unheard, records},
     sessions::Sessions,
 };
 use crate::{
@@ -48,7 +48,7 @@ pub(super) struct Connected {
 
 impl Connected {
     /// Goes on where the handshake has ended: with what it has sent last and nobody has taken yet, with what has happened in it,
-    /// and with the datagrams whose encrypted records were read already.
+    /// and with the encrypted records that were read already.
     pub(super) fn new(
         mut protection: Protection,
         mtu: usize,
@@ -59,7 +59,7 @@ impl Connected {
         session: Vec<u8>,
     ) -> Self {
         // They count as come, and what they say was heard.
-        for record in seen.iter().flat_map(|datagram| records(datagram)) {
+        for record in seen {
             drop(protection.open(record));
         }
         let last_flight = outgoing.iter().cloned().collect();
@@ -73,12 +73,15 @@ impl Connected {
                 return;
             }
             match self.protection.open(record) {
-                Some((APPLICATION_DATA, content)) => self.events.push_back(Event::Data(content.into())),
-                Some((ALERT, content)) => self.hear(&content),
+                // Each costs as much as a real one: a datagram of nothing but such is given up at the first.
+                Err(Unheard::Forged) => return,
+                Err(Unheard::NotForUs) => {}
+                Ok((APPLICATION_DATA, content)) => self.events.push_back(Event::Data(content.into())),
+                Ok((ALERT, content)) => self.hear(&content),
                 // RFC 6347 §4.2.4: it says so again because it has not heard the answer.
-                Some((HANDSHAKE, content)) if content.first() == Some(&FINISHED) => self.repeat(),
-                Some((HANDSHAKE, content)) if content.first() == Some(&CLIENT_HELLO) => self.say(ALERT, &[WARNING, NO_RENEGOTIATION]),
-                _ => {}
+                Ok((HANDSHAKE, content)) if content.first() == Some(&FINISHED) => self.repeat(),
+                Ok((HANDSHAKE, content)) if content.first() == Some(&CLIENT_HELLO) => self.say(ALERT, &[WARNING, NO_RENEGOTIATION]),
+                Ok(_) => {}
             }
         }
     }
@@ -164,7 +167,7 @@ mod tests {
 
     /// What the peer hears, by type.
     fn heard(connected: &mut Connected, client: &mut Protection) -> Vec<(u8, Vec<u8>)> {
-        connected.outgoing.drain(..).filter_map(|datagram| client.open(&datagram)).collect()
+        connected.outgoing.drain(..).filter_map(|datagram| client.open(&datagram).ok()).collect()
     }
 
     fn tell(connected: &mut Connected, client: &mut Protection, kind: u8, content: &[u8]) {
@@ -182,6 +185,27 @@ mod tests {
         connected.handle_datagram(&datagram);
         let data = |event: &Event| if let Event::Data(record) = event { record.clone() } else { Bytes::new() };
         assert_eq!(connected.events.iter().map(data).collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    #[test]
+    fn what_is_behind_a_forged_record_is_not_looked_at() {
+        let (mut connected, mut client) = connected();
+        let genuine = client.seal(APPLICATION_DATA, b"genuine").expect("sealed");
+        let forged = [&[23, 254, 253, 0, 1, 0, 0, 0, 0, 1, 0, 0, 30][..], &[7; 30]].concat();
+        connected.handle_datagram(&[&forged[..], &genuine].concat());
+        assert!(connected.events.is_empty());
+        connected.handle_datagram(&genuine);
+        assert_eq!(connected.events.len(), 1, "it has taken no number");
+    }
+
+    #[test]
+    fn what_is_behind_a_record_of_the_handshake_or_one_that_came_already_is_heard() {
+        let (mut connected, mut client) = connected();
+        let plain = [20, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 1];
+        let [first, second] = [b"first!", b"second"].map(|content| client.seal(APPLICATION_DATA, content).expect("sealed"));
+        connected.handle_datagram(&first);
+        connected.handle_datagram(&[&plain[..], &first, &second].concat());
+        assert_eq!(connected.events.len(), 2);
     }
 
     #[test]

@@ -39,6 +39,16 @@ const EXPLICIT: usize = 8;
 
 const NONCE: usize = 12;
 
+/// Content types (RFC 5246 §6.2.1).
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
+
+/// The only message of a handshake under its keys: twelve bytes behind a head of twelve (RFC 5246 §7.4.9).
+const LONGEST_FINISHED: usize = super::OVERHEAD + 24;
+
+const LONGEST_ALERT: usize = super::OVERHEAD + 2;
+
 /// What a handshake leaves behind.
 pub(super) struct Agreed<'a> {
     pub(super) suite: Suite,
@@ -209,30 +219,36 @@ impl Protection {
         Some(record)
     }
 
-    /// What a record of the peer says, and of which type it is. `None` for whatever the peer did not make, or made a while ago: there
-    /// is no answer to that (RFC 6347 §4.1.2.7).
-    pub(super) fn open(&mut self, record: &[u8]) -> Option<(u8, Vec<u8>)> {
-        let head = Head::of(record)?;
-        if !self.window.admits(head.sequence) {
-            return None;
-        }
+    /// What a record of the peer says, and of which type it is. There is no answer to any other (RFC 6347 §4.1.2.7).
+    pub(super) fn open(&mut self, record: &[u8]) -> Result<(u8, Vec<u8>), Unheard> {
+        let head = Head::of(record).filter(|head| self.expects(head, record)).ok_or(Unheard::NotForUs)?;
+        let content = self.unseal(&head, record).ok_or(Unheard::Forged)?;
+        // Only what the peer has made moves the window.
+        self.window.close(head.sequence);
+        Ok((head.kind, content))
+    }
+
+    /// Whether a record may be one of the peer's that did not come yet, as far as that is seen without a key.
+    fn expects(&self, head: &Head, record: &[u8]) -> bool {
+        // Nothing to say is of no use to anybody.
+        let content = record.len().checked_sub(HEAD + self.suite.explicit() + self.suite.tag);
+        self.window.admits(head.sequence) && content.is_some_and(|length| (1..=MAX_PLAINTEXT).contains(&length))
+    }
+
+    fn unseal(&self, head: &Head, record: &[u8]) -> Option<Vec<u8>> {
         let (explicit, sealed) = record.get(HEAD..)?.split_at_checked(self.suite.explicit())?;
         let length = sealed.len().checked_sub(self.suite.tag)?;
-        // Nothing to say is of no use to anybody.
-        if !(1..=MAX_PLAINTEXT).contains(&length) {
-            return None;
-        }
         let number = numbered(head.sequence);
         let keys = self.keys.expose();
         let key = keys.get(..self.suite.key)?;
         let nonce = nonce(self.suite, keys.get(2 * self.suite.key..)?, &number, explicit)?;
         let associated = associated(&number, head.kind, length)?;
-        let content = match self.suite.cipher {
+        match self.suite.cipher {
             Algorithm::Ccm => {
                 let (sealed, tag) = sealed.split_at_checked(length)?;
                 let opened = open_ccm(self.suite, key, &nonce, &associated, sealed, tag);
                 crate::openssl::forget_errors();
-                opened.ok()?
+                opened.ok()
             }
             Algorithm::Gcm | Algorithm::ChaCha => {
                 let mut content = sealed.to_vec();
@@ -240,13 +256,28 @@ impl Protection {
                 let (nonce, associated) = (Nonce::assume_unique_for_key(nonce), aead::Aad::from(associated));
                 key.open_in_place(nonce, associated, &mut content).ok()?;
                 content.truncate(length);
-                content
+                Some(content)
             }
-        };
-        // Only what the peer has made moves the window.
-        self.window.close(head.sequence);
-        Some((head.kind, content))
+        }
     }
+
+    /// The other end: the same with both directions exchanged.
+    #[cfg(test)]
+    pub(super) fn turned(mut self) -> Self {
+        let (keys, nonces) = self.keys.expose().split_at(2 * self.suite.key);
+        let ((client, server), (client_nonce, server_nonce)) = (keys.split_at(self.suite.key), nonces.split_at(self.suite.implicit()));
+        self.keys = Secret::new([server, client, server_nonce, client_nonce].concat());
+        self
+    }
+}
+
+/// Why a record says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unheard {
+    /// It is of another epoch, of no sensible length, or one that came already.
+    NotForUs,
+    /// The peer did not make it. No peer has such a record in one datagram with its own.
+    Forged,
 }
 
 /// The head of a whole record behind the handshake's change of keys.
@@ -261,6 +292,17 @@ impl Head {
         let is_whole = record.len() == HEAD + usize::from(u16::from_be_bytes([high, low]));
         is_whole.then(|| Self { kind, sequence: u64::from_be_bytes([0, 0, a, b, c, d, e, f]) })
     }
+}
+
+/// Whether a record that comes in a handshake may count once there are keys.
+pub(super) fn may_count(record: &[u8]) -> bool {
+    Head::of(record).is_some_and(|head| match head.kind {
+        HANDSHAKE => record.len() <= LONGEST_FINISHED,
+        ALERT => record.len() <= LONGEST_ALERT,
+        // It has overtaken the end of the handshake.
+        APPLICATION_DATA => true,
+        _ => false,
+    })
 }
 
 /// The records of a datagram. What is behind the last whole one is nothing.
@@ -367,12 +409,7 @@ pub(super) fn ends(suite: &str) -> (Protection, Protection) {
     let suite = Suite::named(suite).expect("known");
     let agreed = Agreed { suite, master: &[1; 48], client_random: &[2; 32], server_random: &[3; 32] };
     let end = || Protection::new(&agreed, Progress(Some((0, 7)))).expect("there was one record");
-    let (server, mut client) = (end(), end());
-    let keys = client.keys.expose();
-    let (ciphers, nonces) = keys.split_at(2 * suite.key);
-    let turned = [&ciphers[suite.key..], &ciphers[..suite.key], &nonces[suite.implicit()..], &nonces[..suite.implicit()]].concat();
-    client.keys = Secret::new(turned);
-    (server, client)
+    (end(), end().turned())
 }
 
 #[cfg(test)]
@@ -396,8 +433,8 @@ mod tests {
             for length in [1, 16, 1163, MAX_PLAINTEXT] {
                 let content = vec![5; length];
                 let record = client.seal(23, &content).expect("sealed");
-                assert_eq!(server.open(&record), Some((23, content)), "{suite}");
-                assert_eq!(server.open(&record), None, "{suite}, again");
+                assert_eq!(server.open(&record), Ok((23, content)), "{suite}");
+                assert_eq!(server.open(&record), Err(Unheard::NotForUs), "{suite}, again");
             }
             assert_eq!(client.seal(23, &vec![5; MAX_PLAINTEXT + 1]), None);
         }
@@ -411,12 +448,15 @@ mod tests {
             for bit in 0..record.len() * 8 {
                 let mut wrong = record.clone();
                 wrong[bit / 8] ^= 1 << (bit % 8);
-                assert_eq!(server.open(&wrong), None, "{suite}, bit {bit}");
+                assert!(server.open(&wrong).is_err(), "{suite}, bit {bit}");
             }
             for cut in 0..record.len() {
-                assert_eq!(server.open(&record[..cut]), None);
+                assert_eq!(server.open(&record[..cut]), Err(Unheard::NotForUs));
             }
-            assert_eq!(server.open(&record), Some((23, b"message".to_vec())), "{suite}");
+            let last = record.len() - 1;
+            let forged = [&record[..last], &[!record[last]]].concat();
+            assert_eq!(server.open(&forged), Err(Unheard::Forged), "{suite}");
+            assert_eq!(server.open(&record), Ok((23, b"message".to_vec())), "{suite}");
         }
     }
 
@@ -433,6 +473,26 @@ mod tests {
             server.sequence = LAST;
             assert!(server.seal(23, b"x").is_some());
             assert_eq!(server.seal(23, b"x"), None);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_the_end_of_a_handshake_does_not_count_in_it() {
+        for suite in SUITES {
+            let (_, mut client) = ends(suite);
+            for (kind, length, counts) in [
+                (HANDSHAKE, 24, true),
+                (HANDSHAKE, 49, false),
+                (ALERT, 2, true),
+                (ALERT, 27, false),
+                (APPLICATION_DATA, 1000, true),
+                (20, 1, false),
+            ] {
+                let record = client.seal(kind, &vec![5; length]).expect("sealed");
+                assert_eq!(may_count(&record), counts, "{suite}: {length} of {kind}");
+                let plain = [&record[..4], &[0], &record[5..]].concat();
+                assert!(!may_count(&plain) && !may_count(&record[1..]));
+            }
         }
     }
 

@@ -38,18 +38,6 @@ pub(crate) fn is_encrypted(datagram: &[u8]) -> bool {
     datagram.get(3..5).is_some_and(|epoch| epoch != [0, 0])
 }
 
-/// Whether any of the records is encrypted.
-pub(crate) fn has_encrypted(datagram: &[u8]) -> bool {
-    let mut rest = datagram;
-    while let Some([_, _, _, epoch_high, epoch_low, _, _, _, _, _, _, high, low]) = rest.get(..RECORD_HEAD) {
-        if (*epoch_high, *epoch_low) != (0, 0) {
-            return true;
-        }
-        rest = rest.get(RECORD_HEAD + usize::from(u16::from_be_bytes([*high, *low]))..).unwrap_or_default();
-    }
-    false
-}
-
 /// Whether every encrypted record has room for what each one of a suite takes. OpenSSL 3.0 breaks an association off over one that is
 /// shorter, before it has looked whether the peer made it: anybody could, with one datagram in the peer's name.
 pub(crate) fn has_room(datagram: &[u8], least: usize) -> bool {

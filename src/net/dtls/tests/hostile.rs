@@ -361,6 +361,56 @@ fn what_comes_too_early_is_kept_in_small_number_and_the_handshake_goes_on() {
     assert_eq!(server.established().len(), 1);
 }
 
+/// Whether the only association of a server is still OpenSSL's, whose buffers are given back soon.
+fn is_on_openssl(server: &Server) -> bool {
+    server.peers.poll_timeout().expect("of the association") < Instant::now() + Duration::from_secs(30)
+}
+
+#[test]
+fn repetitions_of_a_last_flight_leave_nothing_with_openssl() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, patient());
+    let (client, flight) = up_to_last_flight(&mut server, &authority, &authority.leaf("device"), 5684);
+    // What is said again in the clear has a number of its own.
+    let again =
+        |record: &[u8], number: u8| if record[4] == 0 { [&record[..10], &[number], &record[11..]].concat() } else { record.to_vec() };
+    // The certificate is what gets lost each time.
+    for number in (10..90).step_by(4) {
+        let datagram = [again(&flight[1], number), again(&flight[2], number + 1), again(&flight[4], 0)].concat();
+        server.receive(client.address, &datagram);
+    }
+    for (number, record) in (100..).zip(&flight) {
+        server.receive(client.address, &again(record, number));
+    }
+    assert_eq!(server.established().len(), 1);
+    assert!(!is_on_openssl(&server));
+}
+
+#[test]
+fn a_fatal_alert_under_the_keys_has_the_session_forgotten_with_openssl_too() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, patient());
+    let device = authority.leaf("device");
+    let (mut client, flight) = up_to_last_flight(&mut server, &authority, &device, 5684);
+    let (end, rest) = flight.split_last().expect("records");
+    rest.iter().for_each(|record| server.receive(client.address, record));
+    // More than can be kept until it is known which of them count.
+    for sequence in 0..3 {
+        let forged = [&[23, 254, 253, 0, 1, 0, 0, 0, 0, 1, sequence, 4, 0][..], &[7; 1024]].concat();
+        server.receive(client.address, &forged);
+    }
+    server.receive(client.address, end);
+    assert!(server.established().len() == 1 && is_on_openssl(&server));
+    server.sent().iter().for_each(|transmit| client.receive(&transmit.datagram));
+    let session = client.association.ssl().expect("OpenSSL's").session().expect("a session").to_der().expect("DER");
+    let alert = client.association.clients_protection().and_then(|mut protection| protection.seal(21, &[2, 20])).expect("sealed");
+    server.receive(client.address, &alert);
+    assert_eq!(server.closed(), [Closed::Protocol]);
+    let mut clients = [Client::offering(address(2, 5684), &authority, &device, Some(&session), NEVER)];
+    carry(&mut server, &mut clients, &mut Weather::fair(), settled);
+    assert!(clients[0].is_established() && !clients[0].association.ssl().expect("OpenSSL's").session_reused());
+}
+
 #[test]
 fn a_handshake_that_takes_more_than_any_chain_needs_is_broken_off() {
     let authority = Authority::new("root");
