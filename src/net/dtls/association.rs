@@ -10,7 +10,7 @@
 use super::{
     connected::Connected,
     protection::{Agreed, Progress, Protection, Suite, may_count, records},
-    record::{has_room, is_encrypted},
+    record::{has_plain_alert, has_room, is_encrypted},
     sessions::Sessions,
 };
 use crate::{
@@ -396,6 +396,8 @@ impl Association for OnOpenSsl {
         match self.phase {
             Phase::Over => return,
             Phase::Established => {}
+            // Nobody could refuse a certificate where none is presented: an alert in the clear is a stranger's (RFC 6347 §4.1.2.7).
+            Phase::Handshake if self.sessions.is_some() && self.stream.ssl().session_reused() && has_plain_alert(datagram) => return,
             Phase::Handshake => {
                 self.received = self.received.saturating_add(datagram.len());
                 if self.received > MAX_HANDSHAKE {

@@ -38,6 +38,18 @@ pub(crate) fn is_encrypted(datagram: &[u8]) -> bool {
     datagram.get(3..5).is_some_and(|epoch| epoch != [0, 0])
 }
 
+/// Whether any of the records is an alert that nobody has encrypted.
+pub(crate) fn has_plain_alert(datagram: &[u8]) -> bool {
+    let mut rest = datagram;
+    while let Some([kind, _, _, epoch_high, epoch_low, _, _, _, _, _, _, high, low]) = rest.get(..RECORD_HEAD) {
+        if (*kind, *epoch_high, *epoch_low) == (ALERT, 0, 0) {
+            return true;
+        }
+        rest = rest.get(RECORD_HEAD + usize::from(u16::from_be_bytes([*high, *low]))..).unwrap_or_default();
+    }
+    false
+}
+
 /// Whether every encrypted record has room for what each one of a suite takes. OpenSSL 3.0 breaks an association off over one that is
 /// shorter, before it has looked whether the peer made it: anybody could, with one datagram in the peer's name.
 pub(crate) fn has_room(datagram: &[u8], least: usize) -> bool {
@@ -106,6 +118,18 @@ mod tests {
         }
         for broken in [short.clone(), short[..20].to_vec(), [plain, short.clone()].concat(), [whole, short].concat()] {
             assert!(!has_room(&broken, 16), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn an_alert_in_the_clear_is_seen_wherever_it_stands() {
+        let (plain, encrypted, other) =
+            (record(ALERT, 0, &[2, 40]), record(ALERT, 1, &[0; 26]), record(HANDSHAKE, 0, b"a record of another kind"));
+        for without in [vec![], encrypted.clone(), [other.clone(), encrypted.clone()].concat(), plain[..12].to_vec()] {
+            assert!(!has_plain_alert(&without), "{without:?}");
+        }
+        for with in [plain.clone(), [other, plain.clone()].concat(), [encrypted, plain].concat()] {
+            assert!(has_plain_alert(&with), "{with:?}");
         }
     }
 

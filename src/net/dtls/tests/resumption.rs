@@ -144,6 +144,7 @@ fn a_stranger_who_breaks_a_resumption_off_has_no_session_forgotten() {
     }
     let handshake_failure = [21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
     server.receive(client.address, &handshake_failure);
+    assert_eq!(server.gate.half_open(), 1, "nor is the resumption itself broken off");
     let client = visit_again(&mut server, &authority, &device, &session, 2000);
     assert!(client.association.ssl().expect("OpenSSL's").session_reused());
 }
