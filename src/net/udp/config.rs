@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Peers that are connected, in total. The one that was silent for longest is closed for one more. One that is
-    /// idle takes 8 kB with DTLS. Default 16384.
+    /// idle takes 8 kB with DTLS, and several times as much if it has asked for short records (RFC 6066 §4). Default 16384.
     pub peers: usize,
     /// Of those, from one peer network. Default 2048.
     pub peers_per_network: usize,
