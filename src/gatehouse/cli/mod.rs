@@ -169,7 +169,7 @@ mod tests {
             let examples: Vec<_> = help.lines().filter_map(|l| l.trim().strip_prefix("gatehouse ")).collect();
             assert!(help.starts_with("Examples:\n") && !examples.is_empty(), "`{name}` has no examples in its after_help");
             for example in examples {
-                let words = example.split(['|', '>', '#']).next().unwrap_or_default().split_whitespace();
+                let words = example.split(['|', '<', '>', '#']).next().unwrap_or_default().split_whitespace();
                 let parsed = Arguments::try_parse_from(std::iter::once("gatehouse").chain(words));
                 assert!(parsed.is_ok(), "the example `gatehouse {example}` does not parse: {}", parsed.expect_err("checked"));
             }
@@ -183,7 +183,7 @@ mod tests {
         let commands: Vec<_> = page.lines().filter(|line| line.starts_with("gatehouse ")).collect();
         assert!(commands.len() > 20);
         for command in commands {
-            let words = command.split(['|', '>', '#']).next().unwrap_or_default().split_whitespace();
+            let words = command.split(['|', '<', '>', '#']).next().unwrap_or_default().split_whitespace();
             let parsed = Arguments::try_parse_from(words);
             assert!(parsed.is_ok(), "`{command}` does not parse: {}", parsed.expect_err("checked"));
         }
