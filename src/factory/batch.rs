@@ -10,21 +10,21 @@
 //! workers may be some parts ahead of the writer.
 
 use crate::{
-    bundle::{Bundle, BundleFile, BundleKey, Entry, Packer, key_pem},
-    cms::sealed::{Recipient, Session},
+    bench::{Bench, made},
+    bundle::BundleFile,
+    cms::sealed::Recipient,
     error::FactoryError,
     files::{self, FileError},
-    home::{Factory, Surroundings},
+    home::Factory,
     input,
     ledger::{Batch, Refusal},
     name::{LineName, OrderName},
-    record::{Made, Maker, Plan, Reason, Record, Replaced, Sha256},
+    record::{Made, Maker, Plan, Record, Sha256},
     serial::{DeviceSerial, SerialRange},
-    settings::{DeviceProfile, Settings},
+    settings::Settings,
 };
 use gatehouse_ca::unlock::Unlock;
-use gatehouse_pki::{Builtin, Certificate, Facts, Issuer, KeyAlgorithm, Profile, SerialNumber, SignedCsr, SoftwareKey};
-use gatehouse_types::UnixTime;
+use gatehouse_pki::SignedCsr;
 use std::{
     fs::{self, File},
     io,
@@ -38,9 +38,6 @@ use std::{
     thread,
     time::Duration,
 };
-
-/// One bundle is much smaller.
-const MAX_SINGLE: u64 = 1024 * 1024;
 
 /// Fewer bundles than this are not spread over several files, so long as the settings allow so many in one.
 const CRUMBS: u64 = 32;
@@ -372,44 +369,7 @@ fn work(batch: u32, out: &Path, queue: &Queue, bench: &Bench<'_>, sender: &SyncS
     }
 }
 
-/// Everything that making a device of a line takes.
-pub(crate) struct Bench<'a> {
-    line: LineName,
-    issuer: Issuer,
-    profile: Profile,
-    facts: Facts,
-    packer: Packer,
-    delivery: &'a Delivery,
-    around: Surroundings,
-}
-
-impl<'a> Bench<'a> {
-    pub(crate) fn new(factory: &Factory, line: &LineName, delivery: &'a Delivery, unlock: &Unlock) -> Result<Self, FactoryError> {
-        let books = &factory.books;
-        let settings = &books.settings;
-        let mut facts = Facts::new().organisation(settings.manufacturer.clone());
-        if settings.profile == DeviceProfile::OcfOnboarding {
-            facts = facts.option("ocf-onboarding");
-        }
-        if let Some(lifetime) = settings.lifetime {
-            facts = facts.lifetime(lifetime);
-        }
-        if let Some(crl) = &settings.crl {
-            facts = facts.crl(crl.clone());
-        }
-        let chain = books.line_chain(line)?;
-        let (manufacturer, provisioning) = (settings.manufacturer.clone(), settings.provisioning.as_str().to_owned());
-        Ok(Self {
-            line: line.clone(),
-            issuer: books.issuer(line, unlock)?,
-            profile: Profile::builtin(Builtin::ManufacturerDevice),
-            facts,
-            packer: Packer::new(manufacturer, provisioning, &chain[..1], &books.service_anchors()?),
-            delivery,
-            around: factory.surroundings.clone(),
-        })
-    }
-
+impl Bench<'_> {
     fn part(&self, path: &Path, jobs: Vec<Job>) -> Result<(File, Vec<Made>), FactoryError> {
         let mut file = BundleFile::create(path)?;
         let mut session = self.session()?;
@@ -419,140 +379,6 @@ impl<'a> Bench<'a> {
             devices.push(made(self.make(&mut file, serial, request, session.as_mut(), now)?, None));
         }
         Ok((file.finish()?, devices))
-    }
-
-    pub(crate) fn session(&self) -> Result<Option<Session<'_>>, FactoryError> {
-        match self.delivery {
-            Delivery::Sealed(recipient) => Ok(Some(recipient.session()?)),
-            Delivery::DangerPlain => Ok(None),
-        }
-    }
-
-    /// Makes one device: its certificate and its bundle.
-    fn make(
-        &self,
-        file: &mut BundleFile,
-        serial: DeviceSerial,
-        request: Option<SignedCsr>,
-        session: Option<&mut Session<'_>>,
-        now: UnixTime,
-    ) -> Result<Entry, FactoryError> {
-        let (request, key) = match request {
-            Some(request) => (request, None),
-            None => {
-                let key = SoftwareKey::generate(KeyAlgorithm::P256)?;
-                (SignedCsr::for_software_key(&key), Some(key))
-            }
-        };
-        let certificate = self.sign(&serial, request, now)?;
-        let key = match (key, session) {
-            (None, _) => BundleKey::InDevice,
-            (Some(key), Some(session)) => BundleKey::Sealed(session.seal(&key_pem(key.to_pkcs8()), self.around.random.as_ref())?),
-            (Some(key), None) => BundleKey::Plain(key_pem(key.to_pkcs8())),
-        };
-        let entry = Entry::new(serial, &certificate);
-        file.add(|out| self.packer.pack(out, &entry, &certificate, &key, now))?;
-        Ok(entry)
-    }
-
-    fn sign(&self, serial: &DeviceSerial, request: SignedCsr, now: UnixTime) -> Result<Certificate, FactoryError> {
-        let number: SerialNumber =
-            serial.as_str().parse().map_err(|error: gatehouse_pki::NameError| FactoryError::Names(error.to_string()))?;
-        let approved = self.profile.approve(request, &self.facts.clone().serial_number(number), now)?;
-        Ok(self.issuer.issue(approved, self.around.random.as_ref())?)
-    }
-}
-
-/// The record of a device.
-pub(crate) fn made(entry: Entry, replaces: Option<Replaced>) -> Made {
-    let Entry { device, certificate, key, fingerprint } = entry;
-    Made { device, certificate, key, fingerprint, replaces }
-}
-
-/// One device that is asked for by name.
-pub struct SingleOrder {
-    /// Its serial; the next one when it is left out.
-    pub serial: Option<DeviceSerial>,
-    /// Its request; a key is made here when it is left out.
-    pub request: Option<PathBuf>,
-    /// By which line; needed when there are several.
-    pub line: Option<LineName>,
-    /// For which order.
-    pub order: Option<OrderName>,
-    /// Why the certificate that the device has is replaced by this one.
-    pub replaces: Option<Reason>,
-    /// Where the bundle goes: a file that is not there.
-    pub out: PathBuf,
-    /// How a key that is made here leaves.
-    pub delivery: Delivery,
-}
-
-impl Factory {
-    /// Makes one device, or gives one another certificate. The same order for the same file goes on where an earlier run was
-    /// cut short.
-    ///
-    /// # Errors
-    /// The request or the books do not allow it; then nothing was signed.
-    pub fn single(&mut self, order: &SingleOrder, unlock: &Unlock) -> Result<Entry, FactoryError> {
-        let line = self.books.line(order.line.as_ref())?;
-        if fs::symlink_metadata(&order.out).is_ok() {
-            return Err(FactoryError::Exists { folder: order.out.clone() });
-        }
-        // Under another name until the record is on the disk.
-        let name = order.out.file_name().unwrap_or_default().to_string_lossy();
-        let beside = order.out.with_file_name(format!(".making-{name}"));
-        if let Some(entry) = self.cut_short(&beside)? {
-            files::rename(&beside, &order.out)?;
-            return Ok(entry);
-        }
-        let ledger = &self.books.ledger;
-        let numbering = self.books.settings.numbering.as_ref();
-        let (serial, replaces) = match (&order.serial, order.replaces) {
-            (Some(serial), Some(reason)) => (serial.clone(), Some(ledger.replace(serial, reason)?)),
-            (Some(serial), None) => {
-                ledger.may_name(serial, numbering)?;
-                (serial.clone(), None)
-            }
-            (None, _) => (ledger.count_off(1, numbering)?[0].first(), None),
-        };
-        let request = match &order.request {
-            Some(path) => Some(input::request(path)?),
-            None => None,
-        };
-        if let Some(request) = &request {
-            ledger.may_have_key(&serial, &request.key().fingerprint().into())?;
-        }
-        if let (Some(order), None) = (&order.order, &replaces) {
-            ledger.may_make(order, 1)?;
-        }
-        self.may_sign(&line, 1)?;
-        let bench = Bench::new(self, &line, &order.delivery, unlock)?;
-        let mut session = bench.session()?;
-        let at = self.now();
-        let mut file = BundleFile::create(&beside)?;
-        let entry = bench.make(&mut file, serial, request, session.as_mut(), at)?;
-        file.finish()?.sync_all().map_err(FileError::at(&beside))?;
-        files::sync_parent(&beside)?;
-        let devices = vec![made(entry.clone(), replaces)];
-        self.write(vec![Record::Made { by: Maker::Single, line, order: order.order.clone(), devices, at }])?;
-        files::rename(&beside, &order.out)?;
-        Ok(entry)
-    }
-}
-
-impl Factory {
-    /// What an earlier run for the same file left: a device that is in the journal and only has to be made visible.
-    /// Anything else goes, and is made again.
-    fn cut_short(&self, beside: &Path) -> Result<Option<Entry>, FactoryError> {
-        if fs::symlink_metadata(beside).is_err() {
-            return Ok(None);
-        }
-        let bundle = Bundle::read(&files::read(beside, MAX_SINGLE)?).ok().and_then(|mut bundles| bundles.pop());
-        let entry = bundle.map(|bundle| bundle.about.entry()).filter(|entry| self.books.entry(&entry.device).as_ref() == Some(entry));
-        if entry.is_none() {
-            fs::remove_file(beside).map_err(FileError::at(beside))?;
-        }
-        Ok(entry)
     }
 }
 

@@ -14,6 +14,7 @@
 //! customer's side.
 
 mod batch;
+mod bench;
 mod bundle;
 mod cms;
 mod custody;
@@ -32,12 +33,13 @@ mod reseal;
 mod revocation;
 mod serial;
 mod settings;
+mod single;
 mod station;
 mod tar;
 mod token;
 mod verify;
 
-pub use batch::{BatchOrder, BatchReport, Delivery, Progress, SingleOrder, What};
+pub use batch::{BatchOrder, BatchReport, Delivery, Progress, What};
 pub use bundle::{About, Bundle, BundleError, BundleKey, Entry};
 pub use cms::{
     sealed::{Recipient, RecipientPrivateKey, SealError, Session},
@@ -58,6 +60,7 @@ pub use report::{LineStatus, StationStatus, Status, UnfinishedBatch};
 pub use reseal::Resealed;
 pub use serial::{DeviceSerial, MAX_SERIAL, Numbering, RangeError, SerialError, SerialRange};
 pub use settings::{DeviceProfile, LineSettings, ProvisioningAddress, Settings, TokenSettings};
+pub use single::SingleOrder;
 pub use station::{Allotment, AllotmentError, MergeReport, Share, awaits_allotment};
 pub use tar::TarError;
 pub use verify::{Against, Check, Verdict};
