@@ -43,6 +43,8 @@ pub struct Challenge {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Waiting {
     person: PersonId,
+    /// The password that the first step showed, as it was kept then: once it is changed, the sign-in is over.
+    compared: Kept,
     ends: UnixTime,
     tries: u8,
 }
@@ -110,13 +112,14 @@ impl Accounts {
             true => self.throttle().undecided(key, from.address),
             false => self.throttle().succeeded(key, from.address),
         }
+        let mut compared = row.value.password;
         if verdict == Verdict::RightButOutdated {
-            self.keep_anew(id, password, &row.value.password).await?;
+            compared = self.keep_anew(id, password, compared).await?;
         }
         if row.value.second_factor.is_active() {
-            return Ok(SignedIn::SecondFactor(self.challenge(id, from).await?));
+            return Ok(SignedIn::SecondFactor(self.challenge(id, compared, from).await?));
         }
-        Ok(SignedIn::Session(self.begin_session(id, None, from).await?))
+        Ok(SignedIn::Session(self.begin_session(id, &compared, None, from).await?))
     }
 
     /// The second step: a code, or a recovery code.
@@ -127,16 +130,16 @@ impl Accounts {
         let key = secret::digest_of(CHALLENGE_PURPOSE, challenge);
         let now = self.clock.now();
         // The try is counted before the code is looked at, so that a hundred at the same moment are not one.
-        let person = rows::change::<_, SignInError, _>(&self.events, || async {
+        let (person, compared) = rows::change::<_, SignInError, _>(&self.events, || async {
             let row = rows::find::<Waiting>(&self.events, CHALLENGES, key).await?;
             let mut row = row.filter(|row| now < row.value.ends && row.value.tries > 0).ok_or(SignInError::ChallengeOver)?;
             row.value.tries -= 1;
-            let person = row.value.person;
+            let person = (row.value.person, row.value.compared.clone());
             Ok((if row.value.tries == 0 { row.deleted() } else { row.rewritten() }, person))
         })
         .await?;
         self.begin_attempt(person, from).map_err(|wait| SignInError::Wait { wait })?;
-        let begun = self.begin_session(person, Some((key, proof)), from).await;
+        let begun = self.begin_session(person, &compared, Some((key, proof)), from).await;
         self.end_attempt(
             person,
             from,
@@ -190,9 +193,19 @@ impl Accounts {
         .await
     }
 
-    async fn begin_session(&self, person: PersonId, proof: Option<([u8; 32], &Proof)>, from: &Visitor) -> Result<NewSession, SignInError> {
+    async fn begin_session(
+        &self,
+        person: PersonId,
+        compared: &Kept,
+        proof: Option<([u8; 32], &Proof)>,
+        from: &Visitor,
+    ) -> Result<NewSession, SignInError> {
         rows::change(&self.events, || async {
             let mut row = self.find_person(person).await?.ok_or(SignInError::Wrong)?;
+            // A password that was changed since it was compared lets nobody in any more.
+            if row.value.password != *compared {
+                return Err(SignInError::ChallengeOver);
+            }
             let mut used = None;
             match proof {
                 Some((_, proof)) => {
@@ -221,10 +234,10 @@ impl Accounts {
         .inspect(|_| counters::signed_in(proof.is_some()))
     }
 
-    async fn challenge(&self, person: PersonId, from: &Visitor) -> Result<Challenge, SignInError> {
+    async fn challenge(&self, person: PersonId, compared: Kept, from: &Visitor) -> Result<Challenge, SignInError> {
         let drawn = secret::draw(&*self.random);
         let ends = self.clock.now() + CHALLENGE_ENDS;
-        let waiting = Waiting { person, ends, tries: CHALLENGE_TRIES };
+        let waiting = Waiting { person, compared, ends, tries: CHALLENGE_TRIES };
         let batch = rows::new(CHALLENGES, secret::digest_of(CHALLENGE_PURPOSE, &drawn), &waiting);
         let batch = self.telling(batch, person, Happening::SecondFactorAsked, Some(from)).await?;
         self.events.commit(batch).await.map_err(StateError::Commit)?;
@@ -251,18 +264,18 @@ impl Accounts {
         Ok(())
     }
 
-    async fn keep_anew(&self, person: PersonId, password: &Secret, compared: &Kept) -> Result<(), SignInError> {
+    async fn keep_anew(&self, person: PersonId, password: &Secret, compared: Kept) -> Result<Kept, SignInError> {
         // A password from before the present rules stays good; it is only kept at the present cost.
-        let Ok(password) = NewPassword::new(password.clone()) else { return Ok(()) };
+        let Ok(password) = NewPassword::new(password.clone()) else { return Ok(compared) };
         let kept = self.passwords.keep(&password).await?;
         rows::change(&self.events, || async {
             let mut row = self.find_person(person).await?.ok_or(SignInError::Wrong)?;
             // Somebody who changed it meanwhile must not get the old one back.
-            if row.value.password != *compared {
-                return Ok((Batch::new(), ()));
+            if row.value.password != compared {
+                return Err(SignInError::Wrong);
             }
             row.value.password = kept.clone();
-            Ok((row.rewritten(), ()))
+            Ok((row.rewritten(), kept.clone()))
         })
         .await
     }

@@ -150,3 +150,15 @@ async fn it_is_taken_off_by_a_fresh_code_only() {
     world.sign_in(&here).await;
     assert!(world.history().await.contains(&Happening::SecondFactorDisabled));
 }
+
+#[tokio::test]
+async fn a_changed_password_ends_the_sign_ins_that_wait_for_their_second_factor() {
+    let world = World::new().await;
+    let (authenticator, _) = enrolled(&world).await;
+    let challenge = challenged(&world).await;
+    let new = crate::NewPassword::new(secret("small boats float")).expect("good");
+    world.accounts.change_password(world.ann.id, &secret(PASSWORD), &new, &from("192.0.2.7")).await.expect("changed");
+    let code = Proof::Code(authenticator.code(&world));
+    let over = world.accounts.answer_challenge(&challenge.secret, &code, &from("192.0.2.1")).await;
+    assert!(matches!(over, Err(SignInError::ChallengeOver)));
+}
