@@ -18,6 +18,7 @@ use gatehouse_base::{Fault, Kind};
 use gatehouse_store::{Batch, codec::Bytes};
 use gatehouse_types::{OrganisationId, PersonId, Secret, UnixTime};
 use ring::digest::{SHA256, digest};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr, time::Duration};
 
@@ -36,7 +37,7 @@ const PURPOSE: &str = "api token";
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 
 /// Which token. It is part of the token's text and no secret.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct TokenId(String);
 
@@ -80,7 +81,7 @@ struct ApiToken {
 }
 
 /// When and from where a token was used last, to a minute. A stored type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Used {
     /// When.
     pub at: UnixTime,
@@ -89,7 +90,7 @@ pub struct Used {
 }
 
 /// A token as its owner sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TokenInfo {
     /// Which one: the characters behind `gth_`.
     pub id: TokenId,

@@ -3,12 +3,14 @@
 use crate::{
     Accounts, Member, Right, StateError, Visitor,
     api_token::{self, TokenRefused},
+    refusals,
     session::SessionId,
 };
 use axum::http::{HeaderMap, Method, header, request::Parts};
 use gatehouse_base::{Denied, Fault, Kind};
-use gatehouse_http::{Authenticate, ClientAddress, Permission, Problem};
+use gatehouse_http::{Authenticate, ClientAddress, Credential as Shown, Permission, Problem, Refusal};
 use gatehouse_types::{OrganisationId, PersonId, Secret};
+use serde_json::{Value, json};
 use std::pin::Pin;
 
 /// The cookie that carries a session. Browsers take a name that begins so only from an encrypted connection, for this host
@@ -17,6 +19,18 @@ pub(crate) const COOKIE: &str = "__Host-gatehouse-session";
 
 /// The header by which somebody who belongs to several organisations names one.
 pub(crate) const ORGANISATION: &str = "gatehouse-organisation";
+
+/// The session's cookie in the document of the API.
+const SESSION: Shown = Shown { scheme: "session", scopes: &[] };
+
+/// The ways to show who is calling, as the document of the API explains them.
+pub fn security_schemes() -> Vec<(&'static str, Value)> {
+    vec![
+        ("session", json!({ "type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A person's session, from `/v1/sign-in`." })),
+        ("token", json!({ "type": "http", "scheme": "bearer", "description": "A person's API token, from `/v1/tokens`." })),
+        ("program", json!({ "type": "http", "scheme": "bearer", "description": "A program's access token, from `/oauth/token`." })),
+    ]
+}
 
 /// Somebody who has shown who they are. Made in [`Gate`] only.
 #[derive(Clone, Debug)]
@@ -244,6 +258,8 @@ pub enum ActForSelf {}
 
 impl Permission for ActForSelf {
     const NAME: &'static str = "act-for-self";
+    const SECURITY: &'static [Shown] = &[SESSION, Shown { scheme: "token", scopes: &[] }];
+    const REFUSALS: &'static [Refusal] = refusals::DENIED;
     type Proof = PersonId;
 
     fn check(request: &Parts) -> Result<PersonId, Problem> {
@@ -257,6 +273,8 @@ pub enum ActInSession {}
 
 impl Permission for ActInSession {
     const NAME: &'static str = "act-in-session";
+    const SECURITY: &'static [Shown] = &[SESSION];
+    const REFUSALS: &'static [Refusal] = refusals::DENIED;
     type Proof = SelfInSession;
 
     fn check(request: &Parts) -> Result<SelfInSession, Problem> {
@@ -276,6 +294,12 @@ macro_rules! rights {
 
         impl Permission for $name {
             const NAME: &'static str = $text;
+            const SECURITY: &'static [Shown] = &[
+                SESSION,
+                Shown { scheme: "token", scopes: &[$right.name()] },
+                Shown { scheme: "program", scopes: &[$right.name()] },
+            ];
+            const REFUSALS: &'static [Refusal] = refusals::MEMBER;
             type Proof = Member;
 
             fn check(request: &Parts) -> Result<Member, Problem> {

@@ -7,6 +7,7 @@ use crate::{Accounts, Role, StateError};
 use gatehouse_events::{Event, Record, Recorded};
 use gatehouse_store::{Batch, Position, Stream};
 use gatehouse_types::{OrganisationId, PersonId, UnixTime};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -37,7 +38,7 @@ impl Visitor {
 }
 
 /// Something that happened to an account. A stored type: its old forms must still load.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum Happening {
     /// Somebody signed in.
@@ -175,7 +176,7 @@ impl Event for Fact {
 }
 
 /// One line of the history as it is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HistoryEntry {
     /// Its number, counted from the beginning of the account.
     pub number: u64,

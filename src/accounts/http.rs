@@ -5,16 +5,18 @@
 use crate::{
     Accounts, ActForSelf, ActInSession, ClientInfo, HistoryEntry, ManageClients, ManageMembers, Member, MemberInfo, NewClient, NewPassword,
     NewSession, NewToken, OrganisationInfo, PersonInfo, Proof, ReadMembers, Right, Role, SessionInfo, SignInError, SignedIn, Sources,
-    TokenChange, TokenInfo, Visitor, caller::COOKIE, secret,
+    TokenChange, TokenInfo, Visitor, caller::COOKIE, refusals, secret,
 };
 use axum::{
     Extension, Json,
     extract::{Path, Query},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, header},
+    response::NoContent,
 };
 use gatehouse_base::{Fault, Kind};
-use gatehouse_http::{Body, Granted, Problem, Routes, SignIn};
+use gatehouse_http::{Body, Created, Granted, Problem, Routes, SignIn, doc};
 use gatehouse_types::{PersonId, Secret, UnixTime};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -46,9 +48,10 @@ macro_rules! with {
 }
 
 /// A secret in a request.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(from = "String")]
-struct Given(Secret);
+#[schemars(extend("format" = "password"))]
+struct Given(#[schemars(with = "String")] Secret);
 
 impl std::convert::From<String> for Given {
     fn from(text: String) -> Self {
@@ -56,14 +59,14 @@ impl std::convert::From<String> for Given {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SignInBody {
     email: String,
     password: Given,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ChallengeBody {
     challenge: Given,
@@ -71,27 +74,27 @@ struct ChallengeBody {
     recovery_code: Option<Given>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ProofBody {
     code: Option<String>,
     recovery_code: Option<Given>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CodeBody {
     code: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PasswordBody {
     present: Given,
     new: Given,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TokenBody {
     name: String,
@@ -101,7 +104,7 @@ struct TokenBody {
     expires: Option<UnixTime>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TokenChangeBody {
     name: Option<String>,
@@ -109,7 +112,7 @@ struct TokenChangeBody {
     sources: Option<Sources>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ClientBody {
     name: String,
@@ -117,26 +120,26 @@ struct ClientBody {
     scopes: Vec<Right>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NameBody {
     name: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RoleBody {
     role: Role,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct HistoryQuery {
     before: Option<u64>,
     limit: Option<usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum SignInAnswer {
     /// The session is in the cookie; this tells when it ends.
@@ -153,6 +156,9 @@ fn sign_in(accounts: &Accounts) -> Routes {
     Routes::new()
         .post(
             "/v1/sign-in",
+            doc("Sign in with address and password")
+                .about("Answers with a session in a cookie, or with a challenge when a second factor is on.")
+                .refuses(refusals::PASSWORD),
             with!(accounts, |_granted: Granted<SignIn>, from: From, body: Body<SignInBody>| {
                 match accounts.sign_in(&body.0.email, &body.0.password.0, &from).await? {
                     SignedIn::Session(session) => signed_in(&accounts, &session),
@@ -165,6 +171,7 @@ fn sign_in(accounts: &Accounts) -> Routes {
         )
         .post(
             "/v1/sign-in/second-factor",
+            doc("Answer a challenge with a code or a recovery code").refuses(refusals::CHALLENGE).refuses(refusals::PROOF),
             with!(accounts, |_granted: Granted<SignIn>, from: From, body: Body<ChallengeBody>| {
                 let ChallengeBody { challenge, code, recovery_code } = body.0;
                 let proof = proof(code, recovery_code)?;
@@ -174,16 +181,17 @@ fn sign_in(accounts: &Accounts) -> Routes {
         )
         .post(
             "/v1/sign-out",
+            doc("End this session").refuses(refusals::SESSION),
             with!(accounts, |granted: Granted<ActInSession>, from: From| {
                 accounts.end_session(granted.person, &granted.session.to_string(), &from).await?;
                 let cookie = HeaderValue::from_static("__Host-gatehouse-session=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
-                Answer::Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]))
+                Answer::Ok(([(header::SET_COOKIE, cookie)], NoContent))
             }),
         )
 }
 
 fn own_account(accounts: &Accounts) -> Routes {
-    #[derive(Serialize)]
+    #[derive(Serialize, JsonSchema)]
     struct Me {
         #[serde(flatten)]
         person: PersonInfo,
@@ -192,6 +200,7 @@ fn own_account(accounts: &Accounts) -> Routes {
     Routes::new()
         .get(
             "/v1/me",
+            doc("Read your account and what you are in which organisation").refuses(refusals::GONE),
             with!(accounts, |granted: Granted<ActForSelf>| {
                 let person = accounts.person(*granted).await?.ok_or(Gone)?;
                 Answer::Ok(Json(Me { person, organisations: accounts.organisations_of(*granted).await? }))
@@ -199,6 +208,7 @@ fn own_account(accounts: &Accounts) -> Routes {
         )
         .get(
             "/v1/me/history",
+            doc("Read what happened to your account, the newest first"),
             with!(accounts, |granted: Granted<ActForSelf>, query: Query<HistoryQuery>| {
                 let limit = query.limit.unwrap_or(HISTORY_PAGE);
                 Answer::<Json<Vec<HistoryEntry>>>::Ok(Json(accounts.history(*granted, query.before, limit).await?))
@@ -206,19 +216,25 @@ fn own_account(accounts: &Accounts) -> Routes {
         )
         .get(
             "/v1/me/sessions",
+            doc("List your sessions"),
             with!(accounts, |granted: Granted<ActInSession>| {
                 Answer::<Json<Vec<SessionInfo>>>::Ok(Json(accounts.sessions(granted.person, Some(granted.session)).await?))
             }),
         )
         .delete(
             "/v1/me/sessions/{id}",
+            doc("End one of your sessions").refuses(refusals::SESSION),
             with!(accounts, |granted: Granted<ActInSession>, from: From, id: Path<String>| {
                 accounts.end_session(granted.person, &id, &from).await?;
-                Answer::Ok(StatusCode::NO_CONTENT)
+                Answer::Ok(NoContent)
             }),
         )
         .post(
             "/v1/me/password",
+            doc("Change your password")
+                .about("Every other session ends; this one goes on under a new cookie.")
+                .refuses(refusals::PASSWORD)
+                .refuses(refusals::NEW_PASSWORD),
             with!(accounts, |granted: Granted<ActInSession>, from: From, body: Body<PasswordBody>| {
                 let new = NewPassword::new(body.0.new.0).map_err(SignInError::from)?;
                 let session = accounts.change_password(granted.person, &body.0.present.0, &new, &from).await?;
@@ -228,45 +244,50 @@ fn own_account(accounts: &Accounts) -> Routes {
 }
 
 fn second_factor(accounts: &Accounts) -> Routes {
-    #[derive(Serialize)]
-    struct Shown {
+    #[derive(Serialize, JsonSchema)]
+    struct SecondFactorShown {
         secret: String,
         link: String,
         picture: String,
     }
-    #[derive(Serialize)]
-    struct Codes {
+    #[derive(Serialize, JsonSchema)]
+    struct RecoveryCodes {
         recovery_codes: Vec<String>,
     }
     Routes::new()
         .post(
             "/v1/me/second-factor",
+            doc("Begin with a second factor")
+                .about("Shows the secret for an authenticator. It counts when a code from it was confirmed.")
+                .refuses(refusals::SECOND_FACTOR),
             with!(accounts, |granted: Granted<ActInSession>| {
                 let enrolment = accounts.enrol_second_factor(granted.person).await?;
                 let [secret, link, picture] = [enrolment.secret, enrolment.link, enrolment.picture].map(|shown| secret::text(&shown));
-                Answer::Ok(Json(Shown { secret, link, picture }))
+                Answer::Ok(Json(SecondFactorShown { secret, link, picture }))
             }),
         )
         .post(
             "/v1/me/second-factor/confirm",
+            doc("Switch the second factor on with a code").refuses(refusals::SECOND_FACTOR),
             with!(accounts, |granted: Granted<ActInSession>, from: From, body: Body<CodeBody>| {
                 let codes = accounts.confirm_second_factor(granted.person, &body.0.code, &from).await?;
-                Answer::Ok(Json(Codes { recovery_codes: codes.iter().map(secret::text).collect() }))
+                Answer::Ok(Json(RecoveryCodes { recovery_codes: codes.iter().map(secret::text).collect() }))
             }),
         )
         .post(
             "/v1/me/second-factor/disable",
+            doc("Switch the second factor off").refuses(refusals::SECOND_FACTOR).refuses(refusals::PROOF),
             with!(accounts, |granted: Granted<ActInSession>, from: From, body: Body<ProofBody>| {
                 let proof = proof(body.0.code, body.0.recovery_code)?;
                 accounts.disable_second_factor(granted.person, &proof, &from).await?;
-                Answer::Ok(StatusCode::NO_CONTENT)
+                Answer::Ok(NoContent)
             }),
         )
 }
 
 fn tokens(accounts: &Accounts) -> Routes {
-    #[derive(Serialize)]
-    struct Made {
+    #[derive(Serialize, JsonSchema)]
+    struct NewlyMadeToken {
         #[serde(flatten)]
         info: TokenInfo,
         token: String,
@@ -274,19 +295,25 @@ fn tokens(accounts: &Accounts) -> Routes {
     Routes::new()
         .get(
             "/v1/tokens",
+            doc("List your API tokens"),
             with!(accounts, |granted: Granted<ActForSelf>| Answer::<Json<Vec<TokenInfo>>>::Ok(Json(accounts.tokens(*granted).await?))),
         )
         .post(
             "/v1/tokens",
+            doc("Make an API token")
+                .about("The answer is the only place that ever shows it.")
+                .refuses(refusals::MEMBER)
+                .refuses(refusals::TOKEN),
             with!(accounts, |granted: Granted<ActInSession>, from: From, body: Body<TokenBody>| {
                 let TokenBody { name, scopes, sources, expires } = body.0;
                 let member: Member = granted.member?;
                 let (info, token) = accounts.make_token(&member, NewToken { name, rights: scopes, sources, expires }, &from).await?;
-                Answer::Ok((StatusCode::CREATED, Json(Made { info, token: secret::text(&token) })))
+                Answer::Ok(Created(NewlyMadeToken { info, token: secret::text(&token) }))
             }),
         )
         .patch(
             "/v1/tokens/{id}",
+            doc("Change an API token").refuses(refusals::MEMBER).refuses(refusals::TOKEN).refuses(refusals::NAMED_TOKEN),
             with!(accounts, |granted: Granted<ActInSession>, from: From, id: Path<String>, body: Body<TokenChangeBody>| {
                 let TokenChangeBody { name, scopes, sources } = body.0;
                 let member: Member = granted.member?;
@@ -296,9 +323,10 @@ fn tokens(accounts: &Accounts) -> Routes {
         )
         .delete(
             "/v1/tokens/{id}",
+            doc("Revoke an API token").refuses(refusals::NAMED_TOKEN),
             with!(accounts, |granted: Granted<ActInSession>, from: From, id: Path<String>| {
                 accounts.revoke_token(granted.person, &id, &from).await?;
-                Answer::Ok(StatusCode::NO_CONTENT)
+                Answer::Ok(NoContent)
             }),
         )
 }
@@ -307,36 +335,40 @@ fn members(accounts: &Accounts) -> Routes {
     Routes::new()
         .post(
             "/v1/organisations",
+            doc("Make an organisation, which is then yours").refuses(refusals::ORGANISATION),
             with!(accounts, |granted: Granted<ActInSession>, body: Body<NameBody>| {
                 let organisation = accounts.add_organisation(granted.person, &body.0.name).await?;
-                Answer::Ok((StatusCode::CREATED, Json(organisation)))
+                Answer::Ok(Created(organisation))
             }),
         )
         .get(
             "/v1/members",
+            doc("List the members of an organisation"),
             with!(accounts, |granted: Granted<ReadMembers>| {
                 Answer::<Json<Vec<MemberInfo>>>::Ok(Json(accounts.members(&granted).await?))
             }),
         )
         .patch(
             "/v1/members/{person}",
+            doc("Give a member another role").refuses(refusals::NAMED_MEMBER),
             with!(accounts, |granted: Granted<ManageMembers>, person: Path<PersonId>, body: Body<RoleBody>| {
                 accounts.give_role(&granted, *person, body.0.role).await?;
-                Answer::Ok(StatusCode::NO_CONTENT)
+                Answer::Ok(NoContent)
             }),
         )
         .delete(
             "/v1/members/{person}",
+            doc("Remove a member").refuses(refusals::NAMED_MEMBER),
             with!(accounts, |granted: Granted<ManageMembers>, person: Path<PersonId>| {
                 accounts.remove_member(&granted, *person).await?;
-                Answer::Ok(StatusCode::NO_CONTENT)
+                Answer::Ok(NoContent)
             }),
         )
 }
 
 fn clients(accounts: &Accounts) -> Routes {
-    #[derive(Serialize)]
-    struct Made {
+    #[derive(Serialize, JsonSchema)]
+    struct NewlyMadeClient {
         #[serde(flatten)]
         info: ClientInfo,
         secret: String,
@@ -344,21 +376,24 @@ fn clients(accounts: &Accounts) -> Routes {
     Routes::new()
         .get(
             "/v1/clients",
+            doc("List the programs that an organisation lets in"),
             with!(accounts, |granted: Granted<ManageClients>| Answer::<Json<Vec<ClientInfo>>>::Ok(Json(accounts.clients(&granted).await?))),
         )
         .post(
             "/v1/clients",
+            doc("Let a program in").about("The answer is the only place that ever shows its secret.").refuses(refusals::CLIENT),
             with!(accounts, |granted: Granted<ManageClients>, body: Body<ClientBody>| {
                 let ClientBody { name, role, scopes } = body.0;
                 let (info, secret) = accounts.make_client(&granted, NewClient { name, role, rights: scopes }).await?;
-                Answer::Ok((StatusCode::CREATED, Json(Made { info, secret: secret::text(&secret) })))
+                Answer::Ok(Created(NewlyMadeClient { info, secret: secret::text(&secret) }))
             }),
         )
         .delete(
             "/v1/clients/{id}",
+            doc("Let a program in no more").refuses(refusals::NAMED_CLIENT),
             with!(accounts, |granted: Granted<ManageClients>, id: Path<String>| {
                 accounts.remove_client(&granted, &id).await?;
-                Answer::Ok(StatusCode::NO_CONTENT)
+                Answer::Ok(NoContent)
             }),
         )
 }

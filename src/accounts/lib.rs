@@ -24,6 +24,7 @@ mod oauth;
 mod organisation;
 mod password;
 mod person;
+mod refusals;
 mod role;
 mod rows;
 mod second_factor;
@@ -37,7 +38,7 @@ mod throttle;
 mod totp;
 
 pub use api_token::{NewToken, TokenChange, TokenError, TokenId, TokenInfo, Used};
-pub use caller::{ActForSelf, ActInSession, Caller, Gate, ManageClients, ManageMembers, ReadMembers, SelfInSession};
+pub use caller::{ActForSelf, ActInSession, Caller, Gate, ManageClients, ManageMembers, ReadMembers, SelfInSession, security_schemes};
 pub use config::Config;
 pub use counters::METRICS;
 pub use email::{Email, EmailError};
@@ -47,6 +48,7 @@ pub use oauth::{ClientError, ClientId, ClientInfo, KeyError, NewClient, SigningK
 pub use organisation::{MOST_MEMBERS, MOST_MEMBERSHIPS, Member, MemberError, MemberInfo, OrganisationInfo};
 pub use password::{Busy, Config as PasswordConfig, NewPassword, PasswordRefused};
 pub use person::{NewPerson, PersonError, PersonInfo};
+pub use refusals::AUTHENTICATION;
 pub use role::{Right, Role, UnknownWord};
 pub use rows::SCHEMA;
 pub use second_factor::{Enrolment, Proof, SecondFactorError};

@@ -9,6 +9,7 @@ use crate::{
 use gatehouse_base::{Fault, Kind};
 use gatehouse_store::{Batch, Range, codec};
 use gatehouse_types::{OrganisationId, PersonId, UnixTime};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The most organisations that one person belongs to.
@@ -33,7 +34,7 @@ struct Membership {
 }
 
 /// An organisation as one of its members sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrganisationInfo {
     /// The id.
     pub id: OrganisationId,
@@ -46,7 +47,7 @@ pub struct OrganisationInfo {
 }
 
 /// A member of an organisation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberInfo {
     /// Who.
     pub person: PersonId,

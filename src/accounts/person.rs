@@ -11,6 +11,7 @@ use crate::{
 use gatehouse_base::{Fault, Kind};
 use gatehouse_store::codec;
 use gatehouse_types::{PersonId, UnixTime};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The longest name of a person or an organisation.
@@ -31,7 +32,7 @@ pub(crate) struct Person {
 }
 
 /// What is told about somebody.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PersonInfo {
     /// The id, which stays when the address changes.
     pub id: PersonId,

@@ -11,6 +11,7 @@ use crate::{
 use gatehouse_base::{Fault, Kind};
 use gatehouse_store::Batch;
 use gatehouse_types::{PersonId, Secret, UnixTime};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr, time::Duration};
 
@@ -36,7 +37,7 @@ pub struct NewSession {
 }
 
 /// A session as its owner sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SessionInfo {
     /// What it is ended by.
     pub id: String,

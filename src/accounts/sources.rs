@@ -1,6 +1,7 @@
 //! From where a credential may be used, and from where somebody has signed in before.
 
 use gatehouse_net::Network;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
@@ -12,7 +13,7 @@ use std::{
 const MOST: usize = 64;
 
 /// Where requests with a credential may come from. As text: `*`, or addresses and networks with commas between them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "String", try_from = "String")]
 pub enum Sources {
     /// Everywhere.

@@ -5,7 +5,7 @@
 //! before it is known who may send it. Who is calling was found out before that, by what the composition root plugs in
 //! as [`Authenticate`]; what the check found is in the grant, so that a handler cannot act for somebody else.
 
-use crate::Problem;
+use crate::{Problem, Refusal};
 use axum::{extract::FromRequestParts, http::request::Parts};
 use std::{convert::Infallible, fmt, ops::Deref, pin::Pin};
 
@@ -13,6 +13,12 @@ use std::{convert::Infallible, fmt, ops::Deref, pin::Pin};
 pub trait Permission: Send + Sync + 'static {
     /// The name in lists, logs and documents, like `read-health`.
     const NAME: &'static str;
+
+    /// What a caller may show to have it, any one of these; nothing when everybody has it.
+    const SECURITY: &'static [Credential];
+
+    /// What the check may answer when it says no.
+    const REFUSALS: &'static [Refusal];
 
     /// What the check finds out: for whom the handler may act.
     type Proof: Send + 'static;
@@ -22,6 +28,15 @@ pub trait Permission: Send + Sync + 'static {
     /// # Errors
     /// The caller has not shown who it is, or may not do this.
     fn check(request: &Parts) -> Result<Self::Proof, Problem>;
+}
+
+/// One way to show who is calling, as the document of the API names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// The name of a security scheme of the document.
+    pub scheme: &'static str,
+    /// What a token has to be good for.
+    pub scopes: &'static [&'static str],
 }
 
 /// Proof that the permission was checked for the request at hand.
@@ -66,26 +81,6 @@ pub trait Authenticate: Send + Sync + 'static {
     fn authenticate<'a>(&'a self, request: &'a mut Parts) -> Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>>;
 }
 
-/// The arguments of a handler whose first is [`Granted`]. Implemented for nothing else.
-pub trait AsksFirst<P>: sealed::Sealed {}
-
-mod sealed {
-    pub trait Sealed {}
-}
-
-macro_rules! asks_first {
-    ($($rest:ident),*) => {
-        impl<M, P: Permission, $($rest),*> sealed::Sealed for (M, Granted<P>, $($rest),*) {}
-        impl<M, P: Permission, $($rest),*> AsksFirst<P> for (M, Granted<P>, $($rest),*) {}
-    };
-}
-
-asks_first!();
-asks_first!(A);
-asks_first!(A, B);
-asks_first!(A, B, C);
-asks_first!(A, B, C, D);
-
 macro_rules! public {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {$(
         $(#[$doc])*
@@ -94,6 +89,8 @@ macro_rules! public {
 
         impl Permission for $name {
             const NAME: &'static str = $text;
+            const SECURITY: &'static [Credential] = &[];
+            const REFUSALS: &'static [Refusal] = &[];
             type Proof = ();
 
             fn check(_request: &Parts) -> Result<(), Problem> {
@@ -110,6 +107,8 @@ public! {
     ReadMetrics = "read-metrics";
     /// Everybody may fetch the certificates of our authorities and their revocation lists: they are made for that.
     ReadAuthorities = "read-authorities";
+    /// Everybody may read what this API is like.
+    ReadDocument = "read-api-document";
     /// Everybody may try to sign in; what the attempt costs is throttled.
     SignIn = "sign-in";
 }

@@ -6,6 +6,7 @@ use axum::{
     response::IntoResponse,
 };
 use gatehouse_base::{Fault, Kind, with_causes};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +29,7 @@ struct Inner {
 }
 
 /// The door's one table.
-fn status(kind: Kind) -> StatusCode {
+pub(crate) const fn status(kind: Kind) -> StatusCode {
     match kind {
         Kind::Invalid => StatusCode::BAD_REQUEST,
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -39,6 +40,26 @@ fn status(kind: Kind) -> StatusCode {
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// What is wrong, as RFC 9457 has it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(crate) struct Details<'a> {
+    r#type: &'static str,
+    /// The status in words.
+    title: &'a str,
+    status: u16,
+    /// What is wrong, for people. It may change; programs look at `code`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    /// Which problem it is, for programs.
+    code: &'a str,
+    /// The field of the request that is to blame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    /// Under which the server's log has more.
+    request_id: &'a str,
 }
 
 impl Problem {
@@ -70,24 +91,16 @@ impl Problem {
         Self(Arc::new(Inner { status, code, detail: None, field: None, retry_after: None, for_the_log: None }))
     }
 
+    pub(crate) fn code(&self) -> &'static str {
+        self.0.code
+    }
+
     pub(crate) fn for_the_log(&self) -> Option<&str> {
         self.0.for_the_log.as_deref()
     }
 
     /// The whole answer. The request id lets an operator find the line in the log.
     pub(crate) fn answer(&self, request_id: &str) -> Response<Body> {
-        #[derive(Serialize)]
-        struct Details<'a> {
-            r#type: &'static str,
-            title: &'a str,
-            status: u16,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            detail: Option<&'a str>,
-            code: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            field: Option<&'a str>,
-            request_id: &'a str,
-        }
         let details = Details {
             // RFC 9457 §4.2.1: the title is then that of the status; programs look at `code`.
             r#type: "about:blank",

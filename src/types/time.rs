@@ -1,5 +1,6 @@
 //! Points in time as every rule gets them: as an argument.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
@@ -15,7 +16,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 pub struct TimeError;
 
 /// Milliseconds since 1970-01-01T00:00:00Z, without leap seconds. Stored and serialised as that number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct UnixTime {
     millis: i64,

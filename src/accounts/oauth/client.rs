@@ -9,6 +9,7 @@ use crate::{
 use gatehouse_base::{Fault, Kind};
 use gatehouse_store::{Key, Table, codec::Bytes};
 use gatehouse_types::{OrganisationId, Secret, UnixTime};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -23,7 +24,7 @@ const PURPOSE: &str = "client secret";
 const ID_CHARACTERS: usize = 32;
 
 /// Which client. It is no secret.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ClientId(pub(crate) String);
 
@@ -50,7 +51,7 @@ pub(crate) struct Client {
 }
 
 /// A client as members see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ClientInfo {
     /// Which one.
     pub id: ClientId,

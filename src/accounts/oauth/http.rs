@@ -9,10 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use data_encoding::BASE64;
-use gatehouse_http::{Granted, Problem, Routes, SignIn};
+use gatehouse_base::Kind;
+use gatehouse_http::{Doc, Granted, Problem, Refusal, Routes, SignIn, doc};
 use gatehouse_types::Secret;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 const TOKEN: &str = "/oauth/token";
 const KEYS: &str = "/oauth/jwks.json";
@@ -26,34 +28,72 @@ const KEYS_AGE: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 pub(crate) fn routes(accounts: &Accounts) -> Routes {
     let [openid, oauth, keys, token, introspection, revocation] = std::array::from_fn(|_| accounts.clone());
     Routes::new()
-        .get("/.well-known/openid-configuration", move |_: Granted<SignIn>| {
-            let metadata = openid.metadata();
-            async move { metadata }
-        })
-        .get("/.well-known/oauth-authorization-server", move |_: Granted<SignIn>| {
+        .get(
+            "/.well-known/openid-configuration",
+            discovery("Find the provider's paths (OpenID Connect Discovery 1.0)"),
+            move |_: Granted<SignIn>| {
+                let metadata = openid.metadata();
+                async move { metadata }
+            },
+        )
+        .get("/.well-known/oauth-authorization-server", discovery("Find the provider's paths (RFC 8414)"), move |_: Granted<SignIn>| {
             let metadata = oauth.metadata();
             async move { metadata }
         })
-        .get(KEYS, move |_: Granted<SignIn>| {
+        .get(KEYS, doc("Fetch the keys that verify our tokens (RFC 7517)"), move |_: Granted<SignIn>| {
             let published = keys.keys.published();
             async move { ([(header::CACHE_CONTROL, KEYS_AGE)], Json(published)) }
         })
-        .post(TOKEN, move |_: Granted<SignIn>, headers: HeaderMap, form: Result<Form<TokenForm>, _>| {
-            let accounts = token.clone();
-            async move { answered(accounts.token_answer(&headers, form.map_err(unreadable)).await) }
-        })
-        .post(INTROSPECT, move |_: Granted<SignIn>, headers: HeaderMap, form: Result<Form<LookForm>, _>| {
-            let accounts = introspection.clone();
-            async move { answered(accounts.introspection(&headers, form.map_err(unreadable)).await) }
-        })
-        .post(REVOKE, move |_: Granted<SignIn>, headers: HeaderMap, form: Result<Form<LookForm>, _>| {
-            let accounts = revocation.clone();
-            async move { answered(accounts.revocation(&headers, form.map_err(unreadable)).await) }
-        })
+        .post(
+            TOKEN,
+            for_clients("Get an access token (RFC 6749)"),
+            move |_: Granted<SignIn>, headers: HeaderMap, form: Result<Form<TokenForm>, _>| {
+                let accounts = token.clone();
+                async move { answered(accounts.token_answer(&headers, form.map_err(unreadable)).await) }
+            },
+        )
+        .post(
+            INTROSPECT,
+            for_clients("Look into a token (RFC 7662)"),
+            move |_: Granted<SignIn>, headers: HeaderMap, form: Result<Form<LookForm>, _>| {
+                let accounts = introspection.clone();
+                async move { answered(accounts.introspection(&headers, form.map_err(unreadable)).await) }
+            },
+        )
+        .post(
+            REVOKE,
+            for_clients("Revoke a token (RFC 7009)"),
+            move |_: Granted<SignIn>, headers: HeaderMap, form: Result<Form<LookForm>, _>| {
+                let accounts = revocation.clone();
+                async move { answered(accounts.revocation(&headers, form.map_err(unreadable)).await) }
+            },
+        )
+}
+
+/// A document that tells where the provider's paths are; without an issuer there is none.
+fn discovery(summary: &'static str) -> Doc {
+    doc(summary).refuses(const { &[Refusal::new(Kind::NotFound, "no-issuer")] })
+}
+
+/// A route for programs that show a client's id and secret, by Basic or in the form. The RFC has the members of its answer.
+fn for_clients(summary: &'static str) -> Doc {
+    doc(summary)
+        .about("A client shows its id and secret by Basic authentication or in the form. Errors are those of RFC 6749 §5.2.")
+        .answers::<Map<String, Value>>(StatusCode::OK)
+        .answers::<OAuthError>(StatusCode::BAD_REQUEST)
+        .answers::<OAuthError>(StatusCode::UNAUTHORIZED)
+        .refuses(const { &[Refusal::new(Kind::NotFound, "no-issuer")] })
+}
+
+/// RFC 6749 §5.2.
+#[derive(Serialize, JsonSchema)]
+struct OAuthError {
+    error: &'static str,
+    error_description: String,
 }
 
 /// RFC 6749 §4.4.2. A parameter that comes twice is refused with the form (§3.2).
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct TokenForm {
     grant_type: String,
     scope: Option<String>,
@@ -62,7 +102,7 @@ pub(crate) struct TokenForm {
 }
 
 /// RFC 7662 §2.1, RFC 7009 §2.1. The hint helps nobody here.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct LookForm {
     token: String,
     client_id: Option<String>,
@@ -187,8 +227,8 @@ fn answered(answer: Result<Value, Refused>) -> Response {
         // RFC 6749 §5.1: never cached; the server's own headers say so.
         Ok(value) => Json(value).into_response(),
         Err(Refused::Ours(problem)) => problem.into_response(),
-        Err(Refused::Client(status, error, description)) => {
-            let mut response = (status, Json(json!({ "error": error, "error_description": description }))).into_response();
+        Err(Refused::Client(status, error, error_description)) => {
+            let mut response = (status, Json(OAuthError { error, error_description })).into_response();
             if status == StatusCode::UNAUTHORIZED {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"gatehouse\""));
             }

@@ -49,10 +49,12 @@ impl Door {
         let (mut parts, body) = request.body(body).expect("a request").into_parts();
         parts.extensions.insert(ClientAddress("192.0.2.1".parse().expect("address")));
         let gate = Gate::new(self.world.accounts.clone());
+        let method = parts.method.clone();
         let response = match gate.authenticate(&mut parts).await {
             Ok(()) => self.routes.clone().into_service().oneshot(Request::from_parts(parts, body)).await.expect("infallible"),
             Err(problem) => axum::response::IntoResponse::into_response(problem),
         };
+        assert_eq!(self.routes.untold(&method, &response), None);
         answer(response).await
     }
 

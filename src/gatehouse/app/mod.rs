@@ -5,6 +5,7 @@
 //! until a signal or the control socket says to stop: then nothing new is accepted, what was accepted is finished within
 //! the grace period, and a second signal ends the waiting. Tests and the command line enter by the same door.
 
+pub mod api;
 pub mod backup;
 mod checkpoints;
 mod coap;
@@ -32,10 +33,9 @@ pub use signals::{Signal, Signals};
 pub use tasks::TaskFailed;
 
 use control::{ControlError, ControlSocket};
-use gatehouse_accounts::Accounts;
 use gatehouse_base::{Clock, Fault, Kind, SystemClock, SystemRandom, telemetry::Telemetry};
 use gatehouse_ca::Authority;
-use gatehouse_http::{Readiness, Routes, Server, health, publications};
+use gatehouse_http::{Readiness, Server};
 use gatehouse_net::{DatagramGate, FromFiles, Gate, Shutdown, watch};
 use gatehouse_store::{Health, Store};
 use listen::{Bound, Socket};
@@ -173,6 +173,12 @@ impl App {
         let certificates = listeners.iter().filter_map(certificate).collect();
         let traces = gatehouse_coap::Traces::new();
         let accounts = people::open(&config, &authority);
+        let parts = api::Parts {
+            readiness: Arc::clone(&readiness) as Arc<dyn Readiness>,
+            publications: Arc::new(custody::Published(authority.clone())),
+            accounts: accounts.clone(),
+            metrics: Arc::new(|| telemetry.metrics().render()),
+        };
         let coap = coap::Door::new(&config, &authority, Arc::clone(&traces));
         let health = coap.health(Arc::clone(&readiness) as Arc<dyn Readiness>, shutdown.clone());
         helpers.start("health", health);
@@ -188,7 +194,7 @@ impl App {
             let name = format!("listener {}", listener.name());
             let (gate, shutdown) = (Arc::clone(&gate), shutdown.clone());
             match listener {
-                Socket::Streams(listener) => match routes(role, &readiness, &authority, &accounts, telemetry) {
+                Socket::Streams(listener) => match api::routes(role, &parts) {
                     Some(routes) => {
                         let mut server = Server::new(routes, config.http.clone(), Arc::new(SystemRandom));
                         if role == Role::Https {
@@ -407,21 +413,6 @@ impl Readiness for Ready {
         let accepting = if self.shutdown.is_draining() { Err("draining".to_owned()) } else { Ok(()) };
         [("accepting", accepting), ("store", store)].into()
     }
-}
-
-/// What a role serves over HTTP, if it does.
-fn routes(role: Role, readiness: &Arc<Ready>, authority: &Authority, accounts: &Accounts, telemetry: &Telemetry) -> Option<Routes> {
-    let health = health(Arc::clone(readiness) as Arc<dyn Readiness>);
-    match role {
-        Role::Https => Some(health.and(published(authority)).and(gatehouse_accounts::routes(accounts))),
-        Role::Http => Some(health.and(published(authority))),
-        Role::Metrics => Some(health.and(gatehouse_http::metrics(telemetry.metrics().clone()))),
-        Role::Coap | Role::CoapTcp | Role::Coaps | Role::CoapsTcp => None,
-    }
-}
-
-fn published(authority: &Authority) -> Routes {
-    publications(Arc::new(custody::Published(authority.clone())))
 }
 
 async fn heartbeat(notifier: Notifier, interval: Duration, shutdown: Shutdown) {

@@ -19,6 +19,7 @@ mod failure;
 mod init;
 mod log_level;
 mod man;
+mod openapi;
 mod output;
 mod prompt;
 mod reload;
@@ -70,6 +71,8 @@ enum Command {
     Store(store::Store),
     TracePeer(trace_peer::TracePeer),
     Factory(factory::Factory),
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApi),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -93,6 +96,7 @@ impl Command {
             Self::Store(command) => command.run(context),
             Self::TracePeer(command) => command.run(context),
             Self::Factory(command) => command.run(context),
+            Self::OpenApi(command) => command.run(context),
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),
         }

@@ -1,0 +1,95 @@
+//! What the operations of accounts refuse, for the document of the API: each list belongs to an error type, without what is
+//! our own fault. The tests at the door find a code that is answered and not listed.
+
+use gatehouse_base::Kind::{Conflict, Exhausted, Forbidden, Invalid, NotFound, Unauthenticated};
+use gatehouse_http::Refusal;
+
+/// What finding out who is calling refuses, on any path: `BadCredentials` and `TokenRefused`.
+pub const AUTHENTICATION: &[Refusal] = &[
+    Refusal::new(Unauthenticated, "session-over"),
+    Refusal::new(Unauthenticated, "unknown-credential"),
+    Refusal::new(Unauthenticated, "bad-token"),
+    Refusal::new(Forbidden, "foreign-origin"),
+    Refusal::new(Forbidden, "token-source"),
+];
+
+/// `Denied`.
+pub(crate) const DENIED: &[Refusal] = &[Refusal::new(Unauthenticated, "unauthenticated"), Refusal::new(Forbidden, "forbidden")];
+
+/// `Denied` and `NotInOrganisation`.
+pub(crate) const MEMBER: &[Refusal] = &[
+    Refusal::new(Unauthenticated, "unauthenticated"),
+    Refusal::new(Forbidden, "forbidden"),
+    Refusal::new(Invalid, "organisation-not-named"),
+    Refusal::new(Invalid, "organisation-id"),
+    Refusal::new(Forbidden, "organisation-not-yours"),
+];
+
+/// `SignInError` with a password.
+pub(crate) const PASSWORD: &[Refusal] = &[
+    Refusal::new(Unauthenticated, "wrong-password"),
+    Refusal::new(Exhausted, "too-many-attempts"),
+    Refusal::new(Exhausted, "sign-in-busy"),
+];
+
+/// `PasswordRefused`.
+pub(crate) const NEW_PASSWORD: &[Refusal] = &[Refusal::new(Invalid, "password-length"), Refusal::new(Invalid, "password-well-known")];
+
+/// `SignInError` with a challenge.
+pub(crate) const CHALLENGE: &[Refusal] = &[
+    Refusal::new(Unauthenticated, "wrong-code"),
+    Refusal::new(Unauthenticated, "challenge-over"),
+    Refusal::new(Exhausted, "too-many-attempts"),
+];
+
+/// `ProofNeeded`.
+pub(crate) const PROOF: &[Refusal] = &[Refusal::new(Invalid, "proof-needed")];
+
+/// `SessionError`.
+pub(crate) const SESSION: &[Refusal] = &[Refusal::new(NotFound, "no-such-session")];
+
+/// `SecondFactorError`.
+pub(crate) const SECOND_FACTOR: &[Refusal] = &[
+    Refusal::new(Conflict, "second-factor-on"),
+    Refusal::new(Conflict, "second-factor-off"),
+    Refusal::new(Conflict, "not-enrolling"),
+    Refusal::new(Invalid, "wrong-code"),
+    Refusal::new(Exhausted, "too-many-attempts"),
+];
+
+/// `Gone`.
+pub(crate) const GONE: &[Refusal] = &[Refusal::new(Unauthenticated, "account-gone")];
+
+/// `TokenError` where one is made or changed.
+pub(crate) const TOKEN: &[Refusal] = &[
+    Refusal::new(Invalid, "name"),
+    Refusal::new(Invalid, "token-scopes"),
+    Refusal::new(Invalid, "token-expired"),
+    Refusal::new(Forbidden, "token-without-person"),
+    Refusal::new(Conflict, "too-many-tokens"),
+];
+
+/// `TokenError` where one is named.
+pub(crate) const NAMED_TOKEN: &[Refusal] = &[Refusal::new(NotFound, "no-such-token")];
+
+/// `MemberError` where an organisation is made.
+pub(crate) const ORGANISATION: &[Refusal] = &[Refusal::new(Invalid, "name"), Refusal::new(Conflict, "too-many-organisations")];
+
+/// `MemberError` where a member is named.
+pub(crate) const NAMED_MEMBER: &[Refusal] = &[
+    Refusal::new(NotFound, "no-such-member"),
+    Refusal::new(Forbidden, "role-not-yours-to-give"),
+    Refusal::new(Conflict, "last-owner"),
+    Refusal::new(Conflict, "too-many-organisations"),
+];
+
+/// `ClientError` where one is made.
+pub(crate) const CLIENT: &[Refusal] = &[
+    Refusal::new(Invalid, "name"),
+    Refusal::new(Invalid, "token-scopes"),
+    Refusal::new(Forbidden, "role-not-yours-to-give"),
+    Refusal::new(Conflict, "too-many-clients"),
+];
+
+/// `ClientError` where one is named.
+pub(crate) const NAMED_CLIENT: &[Refusal] = &[Refusal::new(NotFound, "no-such-client"), Refusal::new(Forbidden, "role-not-yours-to-give")];

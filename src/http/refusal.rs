@@ -1,0 +1,23 @@
+//! What a route may answer when it does not do what it was asked for, as it is written in the document of the API.
+
+use crate::problem::status;
+use axum::http::StatusCode;
+use gatehouse_base::Kind;
+
+/// One problem that a route may answer with: the status and the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) code: &'static str,
+}
+
+impl Refusal {
+    /// What a fault of this kind with this code becomes.
+    pub const fn new(kind: Kind, code: &'static str) -> Self {
+        Self::of_status(status(kind), code)
+    }
+
+    pub(crate) const fn of_status(status: StatusCode, code: &'static str) -> Self {
+        Self { status: status.as_u16(), code }
+    }
+}
