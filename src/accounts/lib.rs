@@ -16,7 +16,6 @@ mod api_token;
 mod caller;
 mod config;
 mod counters;
-mod email;
 mod error;
 mod history;
 mod http;
@@ -41,8 +40,8 @@ pub use api_token::{NewToken, TokenChange, TokenError, TokenId, TokenInfo, Used}
 pub use caller::{ActForSelf, ActInSession, Caller, Gate, ManageClients, ManageMembers, ReadMembers, SelfInSession, security_schemes};
 pub use config::Config;
 pub use counters::METRICS;
-pub use email::{Email, EmailError};
 pub use error::StateError;
+pub use gatehouse_mail::{Email, EmailError};
 pub use history::{Fact, Happening, HistoryEntry, MOST_ENTRIES, STREAM, Visitor};
 pub use oauth::{ClientError, ClientId, ClientInfo, KeyError, NewClient, SigningKeys};
 pub use organisation::{MOST_MEMBERS, MOST_MEMBERSHIPS, Member, MemberError, MemberInfo, OrganisationInfo};

@@ -72,6 +72,14 @@ impl Events {
         &self.store
     }
 
+    /// Listens for wake-ups of a stream, for who keeps no cursor because the work itself is in the store.
+    ///
+    /// # Errors
+    /// The bus takes no more listeners.
+    pub fn listen(&self, stream: &Stream) -> Result<Box<dyn Listener>, BusError> {
+        self.bus.listen(stream)
+    }
+
     /// Commits a batch, and wakes those who follow the streams that it appends to.
     pub async fn commit(&self, batch: Batch) -> Result<Commit, CommitError> {
         let streams: BTreeSet<Stream> = batch.streams().cloned().collect();

@@ -4,6 +4,7 @@
 //! * [`Postgres`], [`Nats`] and [`openssl`] start real services and tools in temporary directories, on ports that
 //!   were free, and take them away again. [`require_tool`] skips with a printed reason what a developer's machine
 //!   lacks and fails in continuous integration.
+//! * [`mail`] starts a mail server that treats some letters badly.
 //! * [`server`] starts the product itself, on ports that the system chooses.
 //! * [`process`] starts children that die with the test.
 //! * [`cores`] gives a server a core for itself and says what it takes.
@@ -13,6 +14,7 @@
 
 pub mod cores;
 pub mod faults;
+pub mod mail;
 mod nats;
 mod openssl;
 mod postgres;

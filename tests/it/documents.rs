@@ -30,6 +30,7 @@ fn the_list_of_metrics_is_the_one_in_the_code() {
         ("Process and store", gatehouse::app::METRICS),
         ("Certificate authorities", gatehouse_ca::METRICS),
         ("Accounts", gatehouse_accounts::METRICS),
+        ("Mail", gatehouse_mail::METRICS),
         ("Retention", gatehouse::app::RETENTION_METRICS),
         ("Connections", gatehouse_net::METRICS),
         ("HTTP", gatehouse_http::METRICS),

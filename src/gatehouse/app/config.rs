@@ -2,7 +2,7 @@
 
 use super::{
     custody::{AuthorityConfig, TokenConfig},
-    listen,
+    listen::{self, Role},
     retention::Config as RetentionConfig,
 };
 use gatehouse_base::{
@@ -10,6 +10,7 @@ use gatehouse_base::{
     telemetry,
 };
 use gatehouse_ca::unlock::KeySource;
+use gatehouse_mail::Delivery;
 use gatehouse_pki::Host;
 use std::{
     collections::BTreeMap,
@@ -39,6 +40,8 @@ pub struct Config {
     pub authority: AuthorityConfig,
     /// `[accounts]`: how long sessions last, and how dear passwords are.
     pub accounts: gatehouse_accounts::Config,
+    /// `[mail]`: in whose name letters go out, and who carries them.
+    pub mail: gatehouse_mail::Config,
     /// `[tokens]`: where keys that live in PKCS#11 tokens are.
     pub tokens: Option<TokenConfig>,
     /// `[retention]`: how long events and the records of ended certificates are kept.
@@ -94,6 +97,7 @@ impl Configure for Config {
         let key_encryption = from.section("key_encryption");
         let authority = from.section("authority");
         let accounts = from.section("accounts");
+        let mail = from.section("mail");
         let tokens = if from.mentions("tokens") { Some(from.section("tokens")) } else { None };
         let retention = from.section("retention");
         let store = from.section::<StoreSection>("store");
@@ -109,6 +113,11 @@ impl Configure for Config {
         if let Some(problem) = authority.unanswered(&external_address, &listeners) {
             from.remark("authority.crl_base", problem);
         }
+        let mail: gatehouse_mail::Config = mail?;
+        let reached = |listener: &listen::Config| listener.role == Role::Https && !listener.address.ip().is_loopback();
+        if matches!(mail.delivery, Some(Delivery::Capture(_))) && listeners.values().any(reached) {
+            from.remark("mail.capture", "writes letters into files, where they reach nobody: [mail.smtp] sends them");
+        }
         Some(Self {
             external_address,
             grace,
@@ -116,6 +125,7 @@ impl Configure for Config {
             key_encryption: key_encryption?,
             authority,
             accounts: accounts?,
+            mail,
             tokens: match tokens {
                 Some(tokens) => Some(tokens?),
                 None => None,

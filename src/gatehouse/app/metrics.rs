@@ -59,7 +59,10 @@ pub const METRICS: &[Metric] = &[
 
 pub(super) fn declare(metrics: &Metrics) {
     let doors = [gatehouse_net::METRICS, gatehouse_http::METRICS, gatehouse_coap::METRICS];
-    for all in [METRICS, super::retention::METRICS, gatehouse_ca::METRICS, gatehouse_accounts::METRICS].into_iter().chain(doors) {
+    for all in [METRICS, super::retention::METRICS, gatehouse_ca::METRICS, gatehouse_accounts::METRICS, gatehouse_mail::METRICS]
+        .into_iter()
+        .chain(doors)
+    {
         metrics.declare(all);
     }
     metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);

@@ -13,6 +13,7 @@ mod config;
 pub mod control;
 pub mod custody;
 mod listen;
+pub mod mail;
 mod metrics;
 mod notify;
 pub mod people;
@@ -74,6 +75,7 @@ pub struct App {
     gate: Arc<Gate>,
     datagrams: Arc<DatagramGate>,
     notifier: Notifier,
+    carrier: Option<Arc<dyn gatehouse_mail::Carrier>>,
 }
 
 /// Why a server could not be built.
@@ -108,6 +110,9 @@ pub enum BuildError {
     /// A listener could not be made.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The mail server cannot be used.
+    #[error(transparent)]
+    Mail(#[from] gatehouse_mail::SmtpSetupError),
 }
 
 impl Fault for BuildError {
@@ -120,6 +125,7 @@ impl Fault for BuildError {
             Self::Store(_) => Kind::Unavailable,
             Self::Custody(error) => error.kind(),
             Self::Listen(error) => error.kind(),
+            Self::Mail(_) => Kind::Conflict,
         }
     }
 
@@ -131,6 +137,7 @@ impl Fault for BuildError {
             Self::Store(_) => "store",
             Self::Custody(error) => error.code(),
             Self::Listen(error) => error.code(),
+            Self::Mail(_) => "mail",
         }
     }
 }
@@ -148,9 +155,11 @@ impl App {
         let store = open_store(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let authority = custody::open(&config, &store).await?;
+        let carrier = mail::carrier(&config)?;
         let (gate, datagrams) = (Gate::new(config.net.clone()), DatagramGate::new(&config.net));
         let listeners = listen::bind(&config.listeners, &config.external_address, &authority, &clock, &datagrams).await?;
-        Ok(Self { telemetry, store, authority, listeners, control, gate, datagrams, notifier: Notifier::from_environment(), config })
+        let notifier = Notifier::from_environment();
+        Ok(Self { telemetry, store, authority, listeners, control, gate, datagrams, notifier, carrier, config })
     }
 
     /// The address of each listener, with the ports that the system chose.
@@ -162,7 +171,7 @@ impl App {
     pub fn run(self) -> Running {
         let shutdown = Shutdown::new();
         let addresses = self.addresses();
-        let Self { config, telemetry, store, authority, listeners, control, gate, datagrams, notifier } = self;
+        let Self { config, telemetry, store, authority, listeners, control, gate, datagrams, notifier, carrier } = self;
         let readiness = Arc::new(Ready { store: store.clone(), shutdown: shutdown.clone() });
         let (orders, incoming) = mpsc::channel(4);
         let mut doors = Tasks::default();
@@ -172,6 +181,7 @@ impl App {
         let certificate = |bound: &Bound| Some((bound.listener.name().to_owned(), bound.listener.certificate_source()?));
         let certificates = listeners.iter().filter_map(certificate).collect();
         let traces = gatehouse_coap::Traces::new();
+        let outbox = mail::open(&config, &authority);
         let accounts = people::open(&config, &authority);
         let parts = api::Parts {
             readiness: Arc::clone(&readiness) as Arc<dyn Readiness>,
@@ -240,6 +250,20 @@ impl App {
             let accounts = accounts.clone();
             async move { people::perform(&accounts, order).await }
         });
+        let handlers = match outbox {
+            Some(outbox) => {
+                if let Some(carrier) = carrier {
+                    let (outbox, shutdown) = (outbox.clone(), shutdown.clone());
+                    helpers.start("mail", async move { outbox.run(carrier, shutdown.stopped()).await });
+                }
+                helpers.start("outbox", mail::upkeep(outbox.clone(), shutdown.clone()));
+                handlers.on(move |order: mail::Order| {
+                    let outbox = outbox.clone();
+                    async move { mail::perform(&outbox, order).await }
+                })
+            }
+            None => handlers,
+        };
         let backups = Arc::new(backup::Backups::new(store.clone(), config.key_encryption.source.clone()));
         let reports = Arc::clone(&backups);
         let handlers = handlers
@@ -433,7 +457,8 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, BuildError> {
 }
 
 /// What all parts keep in the store.
-const SCHEMAS: &[gatehouse_store::Schema] = &[gatehouse_events::SCHEMA, gatehouse_ca::SCHEMA, gatehouse_accounts::SCHEMA];
+const SCHEMAS: &[gatehouse_store::Schema] =
+    &[gatehouse_events::SCHEMA, gatehouse_ca::SCHEMA, gatehouse_accounts::SCHEMA, gatehouse_mail::SCHEMA];
 
 /// Makes the folder when it is missing, and refuses one that others may enter.
 pub(crate) fn prepare_data_dir(path: &Path) -> Result<(), BuildError> {

@@ -185,6 +185,19 @@ fn text(external_address: &Host, data_dir: &Path, place: &KeyPlace, listen: Opti
         KeyPlace::Environment(name) => format!("environment = {}", toml_string(name)),
         KeyPlace::PassphraseFile(path) => format!("passphrase_file = {}", quoted(path)),
     };
+    // Whoever opens an installation to others decides how letters reach them.
+    let mail = if ip.is_loopback() {
+        format!(
+            "
+# Letters become files in this folder, which is enough to try things out; docs/mail.md tells how to send them.
+[mail]
+capture = {}
+",
+            quoted(&data_dir.join("mail"))
+        )
+    } else {
+        String::new()
+    };
     let api = if with_authority {
         format!(
             "
@@ -214,7 +227,7 @@ data_dir = {}
 # below answers there, or a server that passes requests on to it.
 [authority]
 crl_base = {}
-{api}
+{mail}{api}
 # Health, certificates and revocation lists in the clear.
 [listener.public]
 address = \"{}\"

@@ -18,6 +18,7 @@ mod factory;
 mod failure;
 mod init;
 mod log_level;
+mod mail;
 mod man;
 mod openapi;
 mod output;
@@ -59,6 +60,7 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Admin(admin::Admin),
+    Mail(mail::Mail),
     Ca(ca::Ca),
     Coap(coap::Coap),
     Backup(backup::Backup),
@@ -84,6 +86,7 @@ impl Command {
             Self::Serve(command) => command.run(context),
             Self::Check(command) => command.run(context),
             Self::Admin(command) => command.run(context),
+            Self::Mail(command) => command.run(context),
             Self::Ca(command) => command.run(context),
             Self::Coap(command) => command.run(context),
             Self::Backup(command) => command.run(context),

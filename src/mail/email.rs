@@ -1,5 +1,6 @@
-//! E-mail addresses: how people are named.
+//! E-mail addresses: where letters go, and how people are named.
 
+use lettre::Address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -26,8 +27,14 @@ impl Email {
 
     /// What it is looked up by. The standard lets the part before the @ depend on case; no mailbox in use does, and two
     /// accounts that differ in case only would be a way to pass for somebody else.
-    pub(crate) fn folded(&self) -> String {
+    pub fn folded(&self) -> String {
         self.0.to_lowercase()
+    }
+
+    /// The same for the library that speaks SMTP. What it would check was checked above, more strictly.
+    pub(crate) fn address(&self) -> Address {
+        let (local, domain) = self.0.rsplit_once('@').expect("an address was parsed");
+        Address::new_dangerous(local, domain)
     }
 }
 
