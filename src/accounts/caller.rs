@@ -3,6 +3,7 @@
 use crate::{
     Accounts, Member, Right, StateError, Visitor,
     api_token::{self, TokenRefused},
+    oauth::{Scope, Word},
     refusals,
     session::SessionId,
 };
@@ -28,7 +29,10 @@ pub fn security_schemes() -> Vec<(&'static str, Value)> {
     vec![
         ("session", json!({ "type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A person's session, from `/v1/sign-in`." })),
         ("token", json!({ "type": "http", "scheme": "bearer", "description": "A person's API token, from `/v1/tokens`." })),
-        ("program", json!({ "type": "http", "scheme": "bearer", "description": "A program's access token, from `/oauth/token`." })),
+        (
+            "program",
+            json!({ "type": "http", "scheme": "bearer", "description": "A program's access token, its own or for a person, from `/oauth/token`." }),
+        ),
     ]
 }
 
@@ -44,8 +48,21 @@ pub struct Caller {
 #[derive(Clone, Debug)]
 enum Credential {
     Session(SessionId),
-    Token { rights: Vec<Right> },
+    Token {
+        rights: Vec<Right>,
+        /// Whether it reaches its owner's own account.
+        account: bool,
+    },
+    /// A program's that a person lets act for them.
+    Program {
+        scope: Scope,
+        rights: Vec<Right>,
+    },
 }
+
+/// A session was shown that has ended. Public paths are for everybody, so that who has to sign in again can.
+#[derive(Clone, Copy, Debug)]
+struct Lapsed;
 
 /// Somebody who acts for themselves in a session, not through a token.
 #[derive(Clone, Copy, Debug)]
@@ -128,7 +145,7 @@ impl Gate {
         Self(accounts)
     }
 
-    async fn caller(&self, request: &Parts, from: &Visitor) -> Result<Option<Caller>, Problem> {
+    async fn caller(&self, request: &mut Parts, from: &Visitor) -> Result<Option<Caller>, Problem> {
         let named = organisation_named(&request.headers);
         // A token that is not good does not fall back to a cookie: who shows one means it.
         if request.headers.contains_key(header::AUTHORIZATION) {
@@ -143,13 +160,16 @@ impl Gate {
                 Some(Err(error)) => Err(error),
                 _ => self.member(grant.person, Some(grant.organisation)).await?,
             };
-            return Ok(Some(Caller { person: Some(grant.person), by: Credential::Token { rights: grant.rights }, member }));
+            return Ok(Some(Caller { person: Some(grant.person), by: Credential::Token { rights: grant.rights, account: true }, member }));
         }
         let Some(secret) = cookie(&request.headers) else { return Ok(None) };
         if !is_safe(&request.method) && !comes_from_here(&request.headers) {
             return Err(BadCredentials::ForeignOrigin.into());
         }
-        let (session, person) = self.0.session(&secret).await?.ok_or(BadCredentials::Session)?;
+        let Some((session, person)) = self.0.session(&secret).await? else {
+            request.extensions.insert(Lapsed);
+            return Ok(None);
+        };
         let member = match named {
             Some(Err(error)) => Err(error),
             Some(Ok(named)) => self.member(person, Some(named)).await?,
@@ -160,15 +180,21 @@ impl Gate {
 
     /// A program that shows an access token of ours.
     async fn program(&self, text: &Secret, named: Option<Result<OrganisationId, NotInOrganisation>>) -> Result<Caller, Problem> {
-        let (claims, client) = self.0.access_token(text).await?.ok_or(BadCredentials::Unknown)?;
-        let member = match named {
-            Some(Ok(named)) if named != claims.owner => Err(NotInOrganisation::NotYours),
-            Some(Err(error)) => Err(error),
-            _ => Ok(Member { person: None, organisation: claims.owner, role: client.role }),
+        let bearer = self.0.access_token(text).await?.ok_or(BadCredentials::Unknown)?;
+        let owner = bearer.claims.owner;
+        let rights = bearer.rights();
+        let person = bearer.grant.as_ref().map(|grant| grant.person);
+        let member = match (named, person) {
+            (Some(Ok(named)), _) if named != owner => Err(NotInOrganisation::NotYours),
+            (Some(Err(error)), _) => Err(error),
+            (_, Some(person)) => self.member(person, Some(owner)).await?,
+            (_, None) => Ok(Member { person: None, organisation: owner, role: bearer.client.role }),
         };
-        // What the client may not have any more, its tokens have not either.
-        let rights = claims.rights().into_iter().filter(|right| client.rights.contains(right)).collect();
-        Ok(Caller { person: None, by: Credential::Token { rights }, member })
+        let by = match person {
+            Some(_) => Credential::Program { scope: bearer.scope(), rights },
+            None => Credential::Token { rights, account: false },
+        };
+        Ok(Caller { person, by, member })
     }
 
     async fn member(&self, person: PersonId, named: Option<OrganisationId>) -> Result<Result<Member, NotInOrganisation>, StateError> {
@@ -208,9 +234,14 @@ fn bearer(headers: &HeaderMap) -> Option<Secret> {
 }
 
 fn cookie(headers: &HeaderMap) -> Option<Secret> {
+    cookie_named(headers, COOKIE)
+}
+
+/// The value of a cookie.
+pub(crate) fn cookie_named(headers: &HeaderMap, wanted: &str) -> Option<Secret> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| Secret::from(value.to_owned()))
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| Secret::from(value.to_owned()))
 }
 
 fn organisation_named(headers: &HeaderMap) -> Option<Result<OrganisationId, NotInOrganisation>> {
@@ -236,17 +267,28 @@ fn comes_from_here(headers: &HeaderMap) -> bool {
     }
 }
 
-fn caller(request: &Parts) -> Result<&Caller, Denied> {
-    request.extensions.get().ok_or(Denied::Unauthenticated)
+fn caller(request: &Parts) -> Result<&Caller, Problem> {
+    match request.extensions.get::<Lapsed>() {
+        Some(_) => Err(BadCredentials::Session.into()),
+        None => Ok(request.extensions.get().ok_or(Denied::Unauthenticated)?),
+    }
 }
 
 impl Caller {
+    /// Who it is and in which session, where it is somebody in one.
+    pub(crate) fn in_session(&self) -> Option<(PersonId, SessionId)> {
+        match (&self.by, self.person) {
+            (Credential::Session(session), Some(person)) => Some((person, *session)),
+            _ => None,
+        }
+    }
+
     /// The member as whom the caller may use this right.
     fn with(&self, right: Right) -> Result<Member, Problem> {
         let member = self.member?;
         let limited = match &self.by {
             Credential::Session(_) => true,
-            Credential::Token { rights } => rights.contains(&right),
+            Credential::Token { rights, .. } | Credential::Program { rights, .. } => rights.contains(&right),
         };
         if limited && member.role.has(right) { Ok(member) } else { Err(Denied::Forbidden.into()) }
     }
@@ -258,12 +300,19 @@ pub enum ActForSelf {}
 
 impl Permission for ActForSelf {
     const NAME: &'static str = "act-for-self";
-    const SECURITY: &'static [Shown] = &[SESSION, Shown { scheme: "token", scopes: &[] }];
+    const SECURITY: &'static [Shown] =
+        &[SESSION, Shown { scheme: "token", scopes: &[] }, Shown { scheme: "program", scopes: &["account"] }];
     const REFUSALS: &'static [Refusal] = refusals::DENIED;
     type Proof = PersonId;
 
     fn check(request: &Parts) -> Result<PersonId, Problem> {
-        Ok(caller(request)?.person.ok_or(Denied::Forbidden)?)
+        let Caller { person, by, .. } = caller(request)?;
+        let reaches = match by {
+            Credential::Session(_) => true,
+            Credential::Token { account, .. } => *account,
+            Credential::Program { scope, .. } => scope.has(Word::Account),
+        };
+        Ok(person.filter(|_| reaches).ok_or(Denied::Forbidden)?)
     }
 }
 
@@ -281,6 +330,25 @@ impl Permission for ActInSession {
         let Caller { person, by, member } = caller(request)?;
         match (by, person) {
             (Credential::Session(session), Some(person)) => Ok(SelfInSession { person: *person, session: *session, member: *member }),
+            _ => Err(Denied::Forbidden.into()),
+        }
+    }
+}
+
+/// A program may ask who somebody is that let it know (OpenID Connect Core §5.3).
+#[derive(Debug)]
+pub(crate) enum KnowPerson {}
+
+impl Permission for KnowPerson {
+    const NAME: &'static str = "know-person";
+    const SECURITY: &'static [Shown] = &[Shown { scheme: "program", scopes: &["openid"] }];
+    const REFUSALS: &'static [Refusal] = refusals::DENIED;
+    type Proof = (PersonId, Scope);
+
+    fn check(request: &Parts) -> Result<(PersonId, Scope), Problem> {
+        let Caller { person, by, .. } = caller(request)?;
+        match (by, person) {
+            (Credential::Program { scope, .. }, Some(person)) if scope.has(Word::OpenId) => Ok((*person, scope.clone())),
             _ => Err(Denied::Forbidden.into()),
         }
     }

@@ -1,7 +1,7 @@
 //! The section `[accounts]`: how long things last and how dear passwords are.
 
 use crate::password;
-use gatehouse_base::config::{Configure, Section};
+use gatehouse_base::config::{Choice, Configure, Section};
 use std::time::Duration;
 
 /// What an operator can set about accounts.
@@ -11,6 +11,14 @@ pub struct Config {
     pub session_lifetime: Duration,
     /// How long a session goes on without being used. Default 12 h.
     pub session_idle: Duration,
+    /// How long a program goes on for somebody without using its refresh token. Default 14 days.
+    pub refresh_idle: Duration,
+    /// How long a program goes on for somebody at most before they are asked to sign in again. Default 90 days.
+    pub refresh_lifetime: Duration,
+    /// Command lines and the like that wait for somebody's answer at once at most. Default 10,000.
+    pub device_codes: usize,
+    /// With what kind of keys tokens are signed from the next key on: `es256` (default) or `eddsa`.
+    pub token_keys: TokenKeys,
     /// The address by which tokens name this installation, without a slash at its end. Default: `https://`, the external address and
     /// the port of the first `https` listener.
     pub issuer: Option<String>,
@@ -22,12 +30,29 @@ pub struct Config {
     pub password: password::Config,
 }
 
+/// A kind of key that signs tokens. Those of the other kind that exist go on until their time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKeys {
+    /// ECDSA on P-256 with SHA-256, which every library reads.
+    Es256,
+    /// Ed25519 (RFC 8037).
+    EdDsa,
+}
+
+impl Choice for TokenKeys {
+    const ALL: &'static [(&'static str, Self)] = &[("es256", Self::Es256), ("eddsa", Self::EdDsa)];
+}
+
 impl Default for Config {
     fn default() -> Self {
         const HOUR: Duration = Duration::from_secs(3600);
         Self {
             session_lifetime: HOUR * 24 * 7,
             session_idle: HOUR * 12,
+            refresh_idle: HOUR * 24 * 14,
+            refresh_lifetime: HOUR * 24 * 90,
+            device_codes: 10_000,
+            token_keys: TokenKeys::Es256,
             issuer: None,
             issuer_name: "Gatehouse".to_owned(),
             throttle_entries: 100_000,
@@ -42,6 +67,10 @@ impl Configure for Config {
         let minutes = |low: u64, high: u64| Duration::from_secs(low * 60)..=Duration::from_secs(high * 60);
         let session_lifetime = from.within("session_lifetime", defaults.session_lifetime, minutes(5, 60 * 24 * 365));
         let session_idle = from.within("session_idle", defaults.session_idle, minutes(1, 60 * 24 * 90));
+        let refresh_idle = from.within("refresh_idle", defaults.refresh_idle, minutes(10, 60 * 24 * 365));
+        let refresh_lifetime = from.within("refresh_lifetime", defaults.refresh_lifetime, minutes(10, 60 * 24 * 3650));
+        let device_codes = from.within("device_codes", defaults.device_codes, 10..=1_000_000);
+        let token_keys = from.or("token_keys", defaults.token_keys);
         let issuer: Option<String> = from.optional("issuer");
         if issuer
             .as_ref()
@@ -57,6 +86,17 @@ impl Configure for Config {
             from.refuse("issuer_name", "1 to 64 bytes without a colon");
             return None;
         }
-        Some(Self { session_lifetime, session_idle, issuer, issuer_name, throttle_entries, password: password? })
+        Some(Self {
+            session_lifetime,
+            session_idle,
+            refresh_idle,
+            refresh_lifetime,
+            device_codes,
+            token_keys,
+            issuer,
+            issuer_name,
+            throttle_entries,
+            password: password?,
+        })
     }
 }

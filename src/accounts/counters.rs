@@ -4,6 +4,8 @@ use gatehouse_base::telemetry::{Metric, MetricKind};
 
 const SIGN_INS: &str = "gatehouse_accounts_sign_ins_total";
 const REFUSED: &str = "gatehouse_accounts_refused_total";
+const PROGRAMS: &str = "gatehouse_accounts_programs_total";
+const PROGRAMS_REFUSED: &str = "gatehouse_accounts_programs_refused_total";
 const TOKENS_REFUSED: &str = "gatehouse_accounts_tokens_refused_total";
 
 /// Every metric of this crate.
@@ -15,6 +17,14 @@ pub const METRICS: &[Metric] = &[
         labels: &["reason"],
         help: "Proofs that were refused: a wrong `password` or `code`, one that came too soon after others (`throttled`), or while all places \
                for passwords were taken (`busy`).",
+    },
+    Metric { name: PROGRAMS, kind: MetricKind::Counter, labels: &["grant"], help: "Tokens that programs got, by the kind of grant." },
+    Metric {
+        name: PROGRAMS_REFUSED,
+        kind: MetricKind::Counter,
+        labels: &["reason"],
+        help: "What programs were refused: an unknown `client`, a code or token that was `replayed`, which ended what it gave, or a device \
+               code while too many waited (`full`).",
     },
     Metric {
         name: TOKENS_REFUSED,
@@ -42,4 +52,12 @@ pub(crate) fn busy() {
 
 pub(crate) fn token_refused(reason: &'static str) {
     metrics::counter!(TOKENS_REFUSED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn program_granted(grant: &'static str) {
+    metrics::counter!(PROGRAMS, "grant" => grant).increment(1);
+}
+
+pub(crate) fn program_refused(reason: &'static str) {
+    metrics::counter!(PROGRAMS_REFUSED, "reason" => reason).increment(1);
 }

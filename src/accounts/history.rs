@@ -95,6 +95,23 @@ pub enum Happening {
         /// Why.
         reason: String,
     },
+    /// A program may act for this person.
+    ProgramLetIn {
+        /// Its id.
+        client: String,
+        /// Its name.
+        name: String,
+    },
+    /// It may not any more.
+    ProgramEnded {
+        /// Its id.
+        client: String,
+    },
+    /// A code or refresh token of a program was shown a second time: somebody else has it, and what it gave has ended.
+    ProgramTokenReplayed {
+        /// The program's id.
+        client: String,
+    },
     /// The operator of this installation set a new password and took the second factor off.
     ResetByOperator,
 }
@@ -154,15 +171,15 @@ pub enum Fact {
     },
     /// An organisation lets a program in.
     ClientMade {
-        /// Where.
-        organisation: OrganisationId,
+        /// Where; nothing for one of the whole installation.
+        organisation: Option<OrganisationId>,
         /// Its id.
         client: String,
     },
     /// It does not any more.
     ClientRemoved {
-        /// Where.
-        organisation: OrganisationId,
+        /// Where; nothing for one of the whole installation.
+        organisation: Option<OrganisationId>,
         /// Its id.
         client: String,
     },

@@ -3,9 +3,9 @@
 //! Secrets that are shown once are written into an answer here and nowhere else.
 
 use crate::{
-    Accounts, ActForSelf, ActInSession, ClientInfo, HistoryEntry, ManageClients, ManageMembers, Member, MemberInfo, NewClient, NewPassword,
-    NewSession, NewToken, OrganisationInfo, PersonInfo, Proof, ReadMembers, Right, Role, SessionInfo, SignInError, SignedIn, Sources,
-    TokenChange, TokenInfo, Visitor, caller::COOKIE, refusals, secret,
+    Accounts, ActForSelf, ActInSession, Authentication, ClientInfo, ConsentInfo, HistoryEntry, Jwk, ManageClients, ManageMembers, Member,
+    MemberInfo, NewClient, NewPassword, NewSession, NewToken, OrganisationInfo, PersonInfo, Proof, ReadMembers, RedirectUri, Right, Role,
+    SessionInfo, SignInError, SignedIn, Sources, TokenChange, TokenInfo, Visitor, caller::COOKIE, refusals, secret,
 };
 use axum::{
     Extension, Json,
@@ -117,7 +117,16 @@ struct TokenChangeBody {
 struct ClientBody {
     name: String,
     role: Role,
+    #[serde(default)]
     scopes: Vec<Right>,
+    #[serde(default)]
+    authentication: Authentication,
+    #[serde(default)]
+    redirect_uris: Vec<RedirectUri>,
+    #[serde(default)]
+    keys: Vec<Jwk>,
+    #[serde(default)]
+    device_code: bool,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -226,6 +235,21 @@ fn own_account(accounts: &Accounts) -> Routes {
             doc("End one of your sessions").refuses(refusals::SESSION),
             with!(accounts, |granted: Granted<ActInSession>, from: From, id: Path<String>| {
                 accounts.end_session(granted.person, &id, &from).await?;
+                Answer::Ok(NoContent)
+            }),
+        )
+        .get(
+            "/v1/me/programs",
+            doc("List the programs that you let act for you"),
+            with!(accounts, |granted: Granted<ActForSelf>| {
+                Answer::<Json<Vec<ConsentInfo>>>::Ok(Json(accounts.consents(*granted).await?))
+            }),
+        )
+        .delete(
+            "/v1/me/programs/{id}",
+            doc("End what a program may do for you").about("Its tokens are refused from the next request on.").refuses(refusals::CONSENT),
+            with!(accounts, |granted: Granted<ActInSession>, from: From, id: Path<String>| {
+                accounts.withdraw_consent(granted.person, &id, &from).await?;
                 Answer::Ok(NoContent)
             }),
         )
@@ -371,7 +395,8 @@ fn clients(accounts: &Accounts) -> Routes {
     struct NewlyMadeClient {
         #[serde(flatten)]
         info: ClientInfo,
-        secret: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        secret: Option<String>,
     }
     Routes::new()
         .get(
@@ -383,9 +408,10 @@ fn clients(accounts: &Accounts) -> Routes {
             "/v1/clients",
             doc("Let a program in").about("The answer is the only place that ever shows its secret.").refuses(refusals::CLIENT),
             with!(accounts, |granted: Granted<ManageClients>, body: Body<ClientBody>| {
-                let ClientBody { name, role, scopes } = body.0;
-                let (info, secret) = accounts.make_client(&granted, NewClient { name, role, rights: scopes }).await?;
-                Answer::Ok(Created(NewlyMadeClient { info, secret: secret::text(&secret) }))
+                let ClientBody { name, role, scopes, authentication, redirect_uris, keys, device_code } = body.0;
+                let new = NewClient { name, role, rights: scopes, authentication, redirect_uris, keys, device_code };
+                let (info, secret) = accounts.make_client(&granted, new).await?;
+                Answer::Ok(Created(NewlyMadeClient { info, secret: secret.as_ref().map(secret::text) }))
             }),
         )
         .delete(
@@ -436,7 +462,7 @@ impl Fault for ProofNeeded {
 
 #[derive(Debug, thiserror::Error)]
 #[error("this account is gone")]
-struct Gone;
+pub(crate) struct Gone;
 
 impl Fault for Gone {
     fn kind(&self) -> Kind {

@@ -21,6 +21,7 @@ mod history;
 mod http;
 mod oauth;
 mod organisation;
+mod page;
 mod password;
 mod person;
 mod refusals;
@@ -38,12 +39,15 @@ mod totp;
 
 pub use api_token::{NewToken, TokenChange, TokenError, TokenId, TokenInfo, Used};
 pub use caller::{ActForSelf, ActInSession, Caller, Gate, ManageClients, ManageMembers, ReadMembers, SelfInSession, security_schemes};
-pub use config::Config;
+pub use config::{Config, TokenKeys};
 pub use counters::METRICS;
 pub use error::StateError;
 pub use gatehouse_mail::{Email, EmailError};
 pub use history::{Fact, Happening, HistoryEntry, MOST_ENTRIES, STREAM, Visitor};
-pub use oauth::{ClientError, ClientId, ClientInfo, KeyError, NewClient, SigningKeys};
+pub use oauth::{
+    Authentication, COMMAND_LINE, ClientError, ClientId, ClientInfo, ConsentError, ConsentInfo, Jwk, JwkError, KeyError, NewClient,
+    RedirectUri, RedirectUriError, SigningKeys,
+};
 pub use organisation::{MOST_MEMBERS, MOST_MEMBERSHIPS, Member, MemberError, MemberInfo, OrganisationInfo};
 pub use password::{Busy, Config as PasswordConfig, NewPassword, PasswordRefused};
 pub use person::{NewPerson, PersonError, PersonInfo};
@@ -91,6 +95,7 @@ pub struct Accounts {
     config: Config,
     passwords: Arc<Passwords>,
     throttle: Arc<Mutex<Throttle>>,
+    queue: Arc<Mutex<oauth::Queue>>,
     keys: SigningKeys,
     issuer: Option<String>,
 }
@@ -98,11 +103,11 @@ pub struct Accounts {
 impl Accounts {
     /// The accounts that are kept in the store under these events. The keyring protects what must be read again, and signs tokens.
     pub fn new(events: Events, keyring: Keyring, clock: Arc<dyn Clock>, random: Arc<dyn Random>, config: Config) -> Self {
-        let keys = SigningKeys::new(events.clone(), keyring.clone(), Arc::clone(&clock));
+        let keys = SigningKeys::new(events.clone(), keyring.clone(), Arc::clone(&clock), config.token_keys);
         let issuer = config.issuer.clone();
         let passwords = Arc::new(Passwords::new(config.password, Arc::clone(&random)));
         let throttle = Arc::new(Mutex::new(Throttle::new(config.throttle_entries)));
-        Self { events, sealer: Arc::new(keyring), clock, random, config, passwords, throttle, keys, issuer }
+        Self { events, sealer: Arc::new(keyring), clock, random, config, passwords, throttle, queue: Arc::default(), keys, issuer }
     }
 
     /// The keys that sign tokens; whoever runs the program calls their upkeep.
@@ -112,6 +117,10 @@ impl Accounts {
 
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, oauth::Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins an attempt of somebody who is known, or tells how long it has to wait.
@@ -130,12 +139,14 @@ impl Accounts {
         }
     }
 
-    /// Forgets what is over: sessions, sign-ins that nobody went on with, revocations of tokens that have ended.
+    /// Forgets what is over: sessions, sign-ins that nobody went on with, what programs waited with, and what they were granted.
     ///
     /// # Errors
     /// The store cannot be read or written.
     pub async fn forget_ended(&self) -> Result<usize, StateError> {
-        Ok(self.forget_ended_sessions().await? + self.forget_ended_challenges().await? + self.forget_ended_tokens().await?)
+        let people = self.forget_ended_sessions().await? + self.forget_ended_challenges().await?;
+        let waiting = self.forget_ended_codes().await? + self.forget_ended_device_codes().await? + self.forget_ended_assertions().await?;
+        Ok(people + waiting + self.forget_ended_grants().await? + self.forget_ended_tokens().await?)
     }
 }
 

@@ -187,6 +187,7 @@ impl Accounts {
             self.check_change(by, person, old.value.role, None).await?;
             let batch = self.unless_owners_change(old.deleted(), by.organisation).await?;
             let batch = batch.delete(MEMBERS, rows::member(by.organisation, person));
+            let (batch, _) = self.ending_grants(batch, person, |grant| grant.organisation == by.organisation).await?;
             Ok((self.stating(batch, &Fact::MemberRemoved { organisation: by.organisation, person })?, ()))
         })
         .await

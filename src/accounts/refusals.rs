@@ -6,19 +6,23 @@ use gatehouse_http::Refusal;
 
 /// What finding out who is calling refuses, on any path: `BadCredentials` and `TokenRefused`.
 pub const AUTHENTICATION: &[Refusal] = &[
-    Refusal::new(Unauthenticated, "session-over"),
     Refusal::new(Unauthenticated, "unknown-credential"),
     Refusal::new(Unauthenticated, "bad-token"),
     Refusal::new(Forbidden, "foreign-origin"),
     Refusal::new(Forbidden, "token-source"),
 ];
 
-/// `Denied`.
-pub(crate) const DENIED: &[Refusal] = &[Refusal::new(Unauthenticated, "unauthenticated"), Refusal::new(Forbidden, "forbidden")];
+/// `Denied`, and a session that has ended.
+pub(crate) const DENIED: &[Refusal] = &[
+    Refusal::new(Unauthenticated, "unauthenticated"),
+    Refusal::new(Unauthenticated, "session-over"),
+    Refusal::new(Forbidden, "forbidden"),
+];
 
-/// `Denied` and `NotInOrganisation`.
+/// The same and `NotInOrganisation`.
 pub(crate) const MEMBER: &[Refusal] = &[
     Refusal::new(Unauthenticated, "unauthenticated"),
+    Refusal::new(Unauthenticated, "session-over"),
     Refusal::new(Forbidden, "forbidden"),
     Refusal::new(Invalid, "organisation-not-named"),
     Refusal::new(Invalid, "organisation-id"),
@@ -88,8 +92,15 @@ pub(crate) const CLIENT: &[Refusal] = &[
     Refusal::new(Invalid, "name"),
     Refusal::new(Invalid, "token-scopes"),
     Refusal::new(Forbidden, "role-not-yours-to-give"),
+    Refusal::new(Invalid, "client-shape"),
     Refusal::new(Conflict, "too-many-clients"),
 ];
+
+/// `ConsentError`.
+pub(crate) const CONSENT: &[Refusal] = &[Refusal::new(NotFound, "no-such-consent")];
+
+/// `NoForm`.
+pub(crate) const FORM: &[Refusal] = &[Refusal::new(Invalid, "bad-form")];
 
 /// `ClientError` where one is named.
 pub(crate) const NAMED_CLIENT: &[Refusal] = &[Refusal::new(NotFound, "no-such-client"), Refusal::new(Forbidden, "role-not-yours-to-give")];

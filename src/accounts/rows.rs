@@ -2,7 +2,9 @@
 
 use crate::{
     StateError,
-    oauth::{CLIENTS, CLIENTS_OF, REVOKED, SIGNING_KEYS},
+    oauth::{
+        ASSERTIONS, CLIENTS, CLIENTS_OF, CODES, CONSENTS, DEVICE_CODES, GRANTS, GRANTS_OF, REFRESH, REVOKED, SIGNING_KEYS, USER_CODES,
+    },
 };
 use gatehouse_events::Events;
 use gatehouse_store::{Batch, CommitError, Entry, Key, KeyedEntry, Range, Schema, Table, codec};
@@ -48,6 +50,14 @@ pub const SCHEMA: Schema = Schema {
         CLIENTS_OF,
         SIGNING_KEYS,
         REVOKED,
+        GRANTS,
+        GRANTS_OF,
+        REFRESH,
+        CODES,
+        CONSENTS,
+        DEVICE_CODES,
+        USER_CODES,
+        ASSERTIONS,
     ],
     migrations: &[],
 };
@@ -75,6 +85,11 @@ impl<T: Serialize> Row<T> {
     pub(crate) fn rewritten(&self) -> Batch {
         let batch = Batch::new().require_version(self.table, self.key.clone(), self.entry.version);
         batch.put(self.table, self.key.clone(), codec::encode(&self.value))
+    }
+
+    /// Demands that the row is still as it was read.
+    pub(crate) fn unchanged(&self) -> Batch {
+        Batch::new().require_version(self.table, self.key.clone(), self.entry.version)
     }
 
     /// Deletes the row, if it is still as it was read.
@@ -140,6 +155,10 @@ where
 {
     for _ in 0..TRIES {
         let (batch, result) = decide().await?;
+        // Nothing changes: nothing has to be written.
+        if batch.is_empty() {
+            return Ok(result);
+        }
         match events.commit(batch).await {
             Ok(_) => return Ok(result),
             Err(CommitError::Conflict { .. }) => {}

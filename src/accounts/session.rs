@@ -5,6 +5,7 @@
 
 use crate::{
     Accounts, Config, Happening, StateError, Visitor,
+    oauth::Proof,
     rows::{self, MARK, SESSIONS, SESSIONS_OF},
     secret::{self, DIGEST_BYTES, Digest},
 };
@@ -61,6 +62,9 @@ pub(crate) struct Session {
     seen: UnixTime,
     address: IpAddr,
     agent: String,
+    /// Whether it began with a second factor.
+    #[serde(default)]
+    second_factor: bool,
 }
 
 /// There is no such session.
@@ -72,6 +76,13 @@ pub enum SessionError {
     /// The accounts could not be read or written.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+impl SessionId {
+    /// The session that a stored row names.
+    pub(crate) fn from_kept(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
 }
 
 impl Session {
@@ -105,6 +116,17 @@ impl Accounts {
         person: PersonId,
         from: &Visitor,
     ) -> Result<(Batch, NewSession), StateError> {
+        self.beginning_session_with(batch, person, false, from).await
+    }
+
+    /// The same for somebody who may have proven a second factor.
+    pub(crate) async fn beginning_session_with(
+        &self,
+        batch: Batch,
+        person: PersonId,
+        second_factor: bool,
+        from: &Visitor,
+    ) -> Result<(Batch, NewSession), StateError> {
         let now = self.clock.now();
         let mut batch = batch;
         let mut kept = self.kept_sessions(person).await?;
@@ -117,9 +139,19 @@ impl Accounts {
         }
         let secret = secret::draw(&*self.random);
         let id = secret::digest_of(PURPOSE, &secret);
-        let session = Session { person, began: now, seen: now, address: from.address, agent: from.agent.clone() };
+        let session = Session { person, began: now, seen: now, address: from.address, agent: from.agent.clone(), second_factor };
         let batch = batch.and(rows::new(SESSIONS, id, &session)).put(SESSIONS_OF, rows::of_person(person, &id), MARK);
         Ok((batch, NewSession { secret, person, ends: now + self.config.session_lifetime }))
+    }
+
+    /// The row of a session, with how and when its owner signed in.
+    pub(crate) async fn session_proof(&self, id: SessionId) -> Result<Option<(rows::Row<Session>, Proof)>, StateError> {
+        let row = rows::find::<Session>(&self.events, SESSIONS, id.0).await?;
+        let row = row.filter(|row| !row.value.is_over(self.clock.now(), &self.config));
+        Ok(row.map(|row| {
+            let proof = Proof { at: row.value.began, second_factor: row.value.second_factor };
+            (row, proof)
+        }))
     }
 
     /// Somebody's sessions that go on, the one used last first.
@@ -150,8 +182,9 @@ impl Accounts {
         Ok(())
     }
 
-    /// Ends all of somebody's sessions but one, in a batch.
+    /// Ends all of somebody's sessions but one, in a batch; and where none stays, what programs were granted in them.
     pub(crate) async fn ending_sessions(&self, batch: Batch, person: PersonId, but: Option<SessionId>) -> Result<Batch, StateError> {
+        let batch = if but.is_none() { self.ending_grants(batch, person, |_| true).await?.0 } else { batch };
         let sessions = self.kept_sessions(person).await?;
         let ended = sessions.into_iter().filter(|(id, _)| Some(SessionId(*id)) != but);
         Ok(ended.fold(batch, |batch, (id, _)| ending(batch, person, id)))

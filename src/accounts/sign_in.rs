@@ -228,7 +228,7 @@ impl Accounts {
             }
             let happening = Happening::SignedIn { second_factor: proof.is_some() };
             let batch = self.telling(batch, person, happening, Some(from)).await?;
-            Ok(self.beginning_session(batch, person, from).await?)
+            Ok(self.beginning_session_with(batch, person, proof.is_some(), from).await?)
         })
         .await
         .inspect(|_| counters::signed_in(proof.is_some()))

@@ -44,7 +44,7 @@ pub(crate) enum PersonKey {
 
 /// A network as far as one customer of a provider has it: an IPv4 address, or 64 bits of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Prefix(IpAddr);
+pub(crate) struct Prefix(IpAddr);
 
 impl From<IpAddr> for Prefix {
     fn from(address: IpAddr) -> Self {

@@ -133,6 +133,10 @@ impl<T> Argument for Extension<T> {
     fn describe(_: &mut Operation<'_>) {}
 }
 
+impl<T> Argument for Option<Extension<T>> {
+    fn describe(_: &mut Operation<'_>) {}
+}
+
 /// Something was made: 201 with what it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Created<T>(pub T);

@@ -309,8 +309,12 @@ fn problem(response: &Response<Body>) -> Option<Problem> {
     }
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
-    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| *kind == PROBLEM_JSON || kind == "application/json");
-    (is_error && !is_json).then(|| Problem::of_status(status))
+    // Errors of OAuth 2 are JSON of another form, and people read pages: both are complete.
+    let is_complete = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| *kind == PROBLEM_JSON || kind == "application/json" || kind == "text/html; charset=utf-8");
+    (is_error && !is_complete).then(|| Problem::of_status(status))
 }
 
 fn status_only(status: StatusCode) -> Response<Body> {

@@ -1,5 +1,10 @@
-//! Clients: programs that an organisation lets in, each with a secret of 256 bits that is shown once.
+//! Clients: programs that an organisation lets in. Each proves itself by a secret of 256 bits that is shown once, by a key of its
+//! own, or not at all, where it runs on people's machines and could keep no secret.
+//!
+//! An organisation's clients act in that organisation only. Those of the whole installation act where a person lets them: our own
+//! command line is one, and is built in.
 
+use super::{Jwk, RedirectUri, Scope, Word};
 use crate::{
     Accounts, Member, Right, Role, StateError, TokenError,
     person::checked_name,
@@ -22,36 +27,79 @@ pub(crate) const CLIENTS_OF: Table = Table::new("account-clients-of");
 const MOST: usize = 500;
 const PURPOSE: &str = "client secret";
 const ID_CHARACTERS: usize = 32;
+/// Under which the index has the clients of the whole installation. No organisation has it: ids carry their version.
+const INSTALLATION: [u8; 16] = [0; 16];
 
 /// Which client. It is no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ClientId(pub(crate) String);
 
+/// The most redirect URIs and the most keys that a client has.
+const MOST_REDIRECT_URIS: usize = 20;
+const MOST_KEYS: usize = 5;
+
+/// The id of our own command line, which is built in.
+pub const COMMAND_LINE: &str = "gatehouse-cli";
+
+/// How a client proves that it is the one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Authentication {
+    /// By a secret that it shows.
+    #[default]
+    Secret,
+    /// By a key that it signs with (RFC 7523).
+    Key,
+    /// Not at all: it is a public client (RFC 6749 §2.1), which acts for people only.
+    None,
+}
+
 /// A client to be made.
 #[derive(Clone, Debug)]
 pub struct NewClient {
     /// What it is called.
     pub name: String,
-    /// What it is in the organisation.
+    /// What it is in the organisation, and what its tokens for people are at most.
     pub role: Role,
     /// What its tokens may do at most.
     pub rights: Vec<Right>,
+    /// How it proves itself.
+    pub authentication: Authentication,
+    /// Where people's answers may be sent; none for a client that sends nobody to us.
+    pub redirect_uris: Vec<RedirectUri>,
+    /// Its public keys, where it proves itself by one.
+    pub keys: Vec<Jwk>,
+    /// Whether it may ask for people by a device code (RFC 8628).
+    pub device_code: bool,
 }
 
 /// A client as it is kept. A stored type: its old forms must still load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Client {
-    digest: Bytes,
-    pub(crate) organisation: OrganisationId,
-    name: String,
+    /// Of its secret, if it has one.
+    digest: Option<Bytes>,
+    /// None where it is the whole installation's.
+    pub(crate) organisation: Option<OrganisationId>,
+    pub(crate) name: String,
     pub(crate) role: Role,
     pub(crate) rights: Vec<Right>,
     made: UnixTime,
+    #[serde(default)]
+    pub(crate) authentication: Authentication,
+    #[serde(default)]
+    redirect_uris: Vec<RedirectUri>,
+    #[serde(default)]
+    pub(crate) keys: Vec<Jwk>,
+    #[serde(default)]
+    pub(crate) device_code: bool,
+    /// It is ours: people are not asked whether they trust it.
+    #[serde(default)]
+    pub(crate) first_party: bool,
 }
 
 /// A client as members see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClientInfo {
     /// Which one.
     pub id: ClientId,
@@ -61,6 +109,14 @@ pub struct ClientInfo {
     pub role: Role,
     /// What its tokens may do at most.
     pub scopes: Vec<Right>,
+    /// How it proves itself.
+    pub authentication: Authentication,
+    /// Where people's answers may be sent.
+    pub redirect_uris: Vec<RedirectUri>,
+    /// Whether it may ask for people by a device code.
+    pub device_code: bool,
+    /// Whether people are not asked whether they trust it.
+    pub first_party: bool,
     /// Since when.
     pub made: UnixTime,
 }
@@ -79,6 +135,12 @@ pub enum ClientError {
         /// The client's.
         role: Role,
     },
+    /// Its keys, its redirect URIs and how it proves itself do not go together.
+    #[error(
+        "a client that proves itself by a key brings 1 to {MOST_KEYS} of them, and no other does; a public one has redirect URIs or device \
+         codes; there are {MOST_REDIRECT_URIS} redirect URIs at most"
+    )]
+    Shape,
     /// There are too many.
     #[error("an organisation has {MOST} clients at most")]
     TooMany,
@@ -91,33 +153,65 @@ pub enum ClientError {
 }
 
 impl Accounts {
-    /// Makes a client in the caller's organisation. The answer's secret is shown once.
+    /// Makes a client in the caller's organisation. The answer's secret, where it has one, is shown once.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub async fn make_client(&self, by: &Member, new: NewClient) -> Result<(ClientInfo, Secret), ClientError> {
-        let name = checked_name(&new.name).ok_or(TokenError::Name)?;
+    pub async fn make_client(&self, by: &Member, new: NewClient) -> Result<(ClientInfo, Option<Secret>), ClientError> {
         if !by.role.may_appoint(new.role) {
             return Err(ClientError::NotAppointed { own: by.role, role: new.role });
         }
-        if new.rights.is_empty() || !new.rights.iter().all(|right| new.role.has(*right)) {
-            return Err(TokenError::Rights { role: new.role }.into());
-        }
-        if self.client_ids(by.organisation).await?.len() >= MOST {
+        if self.client_ids(Some(by.organisation)).await?.len() >= MOST {
             return Err(ClientError::TooMany);
         }
-        let drawn = secret::draw(&*self.random);
+        self.keep_client(new, Some(by.organisation), false).await
+    }
+
+    /// Makes a client of the whole installation, which its operator vouches for: it acts in whichever organisation a person lets it,
+    /// and a first-party one does without asking them.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn make_installation_client(&self, new: NewClient, first_party: bool) -> Result<(ClientInfo, Option<Secret>), ClientError> {
+        if self.client_ids(None).await?.len() >= MOST {
+            return Err(ClientError::TooMany);
+        }
+        self.keep_client(new, None, first_party).await
+    }
+
+    async fn keep_client(
+        &self,
+        new: NewClient,
+        organisation: Option<OrganisationId>,
+        first_party: bool,
+    ) -> Result<(ClientInfo, Option<Secret>), ClientError> {
+        let NewClient { name, role, rights, authentication, redirect_uris, keys, device_code } = new;
+        let name = checked_name(&name).ok_or(TokenError::Name)?;
+        let for_people = !redirect_uris.is_empty() || device_code;
+        if (rights.is_empty() && !for_people) || !rights.iter().all(|right| role.has(*right)) {
+            return Err(TokenError::Rights { role }.into());
+        }
+        let keys_fit = (authentication == Authentication::Key) != keys.is_empty() && keys.len() <= MOST_KEYS;
+        if !keys_fit || redirect_uris.len() > MOST_REDIRECT_URIS || (authentication == Authentication::None && !for_people) {
+            return Err(ClientError::Shape);
+        }
+        let drawn = (authentication == Authentication::Secret).then(|| secret::draw(&*self.random));
         let id: String = self.draw().iter().map(|byte| format!("{byte:02x}")).collect();
         let client = Client {
-            digest: secret::digest_of(PURPOSE, &drawn).to_vec().into(),
-            organisation: by.organisation,
+            digest: drawn.as_ref().map(|drawn| secret::digest_of(PURPOSE, drawn).to_vec().into()),
+            organisation,
             name,
-            role: new.role,
-            rights: new.rights,
+            role,
+            rights,
             made: self.clock.now(),
+            authentication,
+            redirect_uris,
+            keys,
+            device_code,
+            first_party,
         };
-        let batch = rows::new(CLIENTS, id.as_bytes(), &client).put(CLIENTS_OF, in_organisation(by.organisation, &id), MARK);
-        let batch = self.stating(batch, &crate::Fact::ClientMade { organisation: by.organisation, client: id.clone() })?;
+        let batch = rows::new(CLIENTS, id.as_bytes(), &client).put(CLIENTS_OF, in_home(organisation, &id), MARK);
+        let batch = self.stating(batch, &crate::Fact::ClientMade { organisation, client: id.clone() })?;
         self.events.commit(batch).await.map_err(StateError::Commit)?;
         Ok((client.info(ClientId(id)), drawn))
     }
@@ -127,8 +221,20 @@ impl Accounts {
     /// # Errors
     /// The store cannot be read.
     pub async fn clients(&self, of: &Member) -> Result<Vec<ClientInfo>, StateError> {
+        self.clients_in(Some(of.organisation)).await
+    }
+
+    /// The clients of the whole installation, without those that are built in.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn installation_clients(&self) -> Result<Vec<ClientInfo>, StateError> {
+        self.clients_in(None).await
+    }
+
+    async fn clients_in(&self, organisation: Option<OrganisationId>) -> Result<Vec<ClientInfo>, StateError> {
         let mut clients = Vec::new();
-        for id in self.client_ids(of.organisation).await? {
+        for id in self.client_ids(organisation).await? {
             if let Some(row) = rows::find::<Client>(&self.events, CLIENTS, id.as_bytes()).await? {
                 clients.push(row.value.info(ClientId(id)));
             }
@@ -141,13 +247,32 @@ impl Accounts {
     /// # Errors
     /// There is none of this id.
     pub async fn remove_client(&self, by: &Member, id: &str) -> Result<(), ClientError> {
+        self.drop_client(id, Some(by.organisation), |client| match by.role.may_appoint(client.role) {
+            true => Ok(()),
+            false => Err(ClientError::NotAppointed { own: by.role, role: client.role }),
+        })
+        .await
+    }
+
+    /// Removes a client of the whole installation.
+    ///
+    /// # Errors
+    /// There is none of this id.
+    pub async fn remove_installation_client(&self, id: &str) -> Result<(), ClientError> {
+        self.drop_client(id, None, |_| Ok(())).await
+    }
+
+    async fn drop_client(
+        &self,
+        id: &str,
+        of: Option<OrganisationId>,
+        may: impl Fn(&Client) -> Result<(), ClientError>,
+    ) -> Result<(), ClientError> {
         rows::change(&self.events, || async {
-            let row = self.client_row(id).await?.filter(|row| row.value.organisation == by.organisation).ok_or(ClientError::Unknown)?;
-            if !by.role.may_appoint(row.value.role) {
-                return Err(ClientError::NotAppointed { own: by.role, role: row.value.role });
-            }
-            let batch = row.deleted().delete(CLIENTS_OF, in_organisation(by.organisation, id));
-            let fact = crate::Fact::ClientRemoved { organisation: by.organisation, client: id.to_owned() };
+            let row = self.client_row(id).await?.filter(|row| row.value.organisation == of).ok_or(ClientError::Unknown)?;
+            may(&row.value)?;
+            let batch = row.deleted().delete(CLIENTS_OF, in_home(of, id));
+            let fact = crate::Fact::ClientRemoved { organisation: of, client: id.to_owned() };
             Ok((self.stating(batch, &fact)?, ()))
         })
         .await
@@ -156,13 +281,17 @@ impl Accounts {
     /// The client of this id, if the secret is its own.
     pub(crate) async fn authenticated(&self, id: &str, shown: &Secret) -> Result<Option<(ClientId, Client)>, StateError> {
         let Some(client) = self.client(id).await? else { return Ok(None) };
+        let Some(kept) = &client.digest else { return Ok(None) };
         let shown: Digest = secret::digest_of(PURPOSE, shown);
-        let good = Secret::new(client.digest.to_vec()) == Secret::new(shown.to_vec());
+        let good = Secret::new(kept.to_vec()) == Secret::new(shown.to_vec());
         Ok(good.then(|| (ClientId(id.to_owned()), client)))
     }
 
     /// The client of this id.
     pub(crate) async fn client(&self, id: &str) -> Result<Option<Client>, StateError> {
+        if id == COMMAND_LINE {
+            return Ok(Some(Client::command_line()));
+        }
         Ok(self.client_row(id).await?.map(|row| row.value))
     }
 
@@ -173,20 +302,57 @@ impl Accounts {
         rows::find(&self.events, CLIENTS, id.as_bytes()).await
     }
 
-    async fn client_ids(&self, organisation: OrganisationId) -> Result<Vec<String>, StateError> {
-        let tails = rows::tails(&self.events, CLIENTS_OF, Key::new().id(organisation.as_bytes()), MOST).await?;
+    async fn client_ids(&self, of: Option<OrganisationId>) -> Result<Vec<String>, StateError> {
+        let tails = rows::tails(&self.events, CLIENTS_OF, Key::new().id(&home(of)), MOST).await?;
         Ok(tails.iter().map(|tail| String::from_utf8_lossy(tail).into_owned()).collect())
     }
 }
 
-fn in_organisation(organisation: OrganisationId, id: &str) -> Vec<u8> {
-    [organisation.as_bytes().as_slice(), id.as_bytes()].concat()
+fn home(organisation: Option<OrganisationId>) -> [u8; 16] {
+    organisation.map_or(INSTALLATION, |organisation| *organisation.as_bytes())
+}
+
+fn in_home(organisation: Option<OrganisationId>, id: &str) -> Vec<u8> {
+    [home(organisation).as_slice(), id.as_bytes()].concat()
 }
 
 impl Client {
+    /// `gatehouse login`.
+    fn command_line() -> Self {
+        Self {
+            digest: None,
+            organisation: None,
+            name: "Gatehouse command line".to_owned(),
+            role: Role::Owner,
+            rights: Right::ALL.to_vec(),
+            made: UnixTime::from_secs(0),
+            authentication: Authentication::None,
+            redirect_uris: Vec::new(),
+            keys: Vec::new(),
+            device_code: true,
+            first_party: true,
+        }
+    }
+
+    /// The registered address that allows this one.
+    pub(crate) fn redirect(&self, asked: &str) -> Option<&RedirectUri> {
+        self.redirect_uris.iter().find(|registered| registered.allows(asked))
+    }
+
+    /// What it may ask people for.
+    pub(crate) fn scope(&self) -> Scope {
+        let of_installation = self.organisation.is_none();
+        let own = Word::all().filter(|word| match word {
+            Word::Of(right) => self.rights.contains(right),
+            Word::Account => of_installation,
+            _ => true,
+        });
+        Scope::of(own)
+    }
+
     fn info(&self, id: ClientId) -> ClientInfo {
-        let Self { name, role, rights, made, .. } = self.clone();
-        ClientInfo { id, name, role, scopes: rights, made }
+        let Self { name, role, rights, made, authentication, redirect_uris, device_code, first_party, .. } = self.clone();
+        ClientInfo { id, name, role, scopes: rights, authentication, redirect_uris, device_code, first_party, made }
     }
 }
 
@@ -200,6 +366,7 @@ impl Fault for ClientError {
     fn kind(&self) -> Kind {
         match self {
             Self::Refused(error) => error.kind(),
+            Self::Shape => Kind::Invalid,
             Self::NotAppointed { .. } => Kind::Forbidden,
             Self::TooMany => Kind::Conflict,
             Self::Unknown => Kind::NotFound,
@@ -210,6 +377,7 @@ impl Fault for ClientError {
     fn code(&self) -> &'static str {
         match self {
             Self::Refused(error) => error.code(),
+            Self::Shape => "client-shape",
             Self::NotAppointed { .. } => "role-not-yours-to-give",
             Self::TooMany => "too-many-clients",
             Self::Unknown => "no-such-client",
@@ -221,7 +389,7 @@ impl Fault for ClientError {
         match self {
             Self::Refused(error) => error.field(),
             Self::NotAppointed { .. } => Some("role"),
-            Self::TooMany | Self::Unknown | Self::State(_) => None,
+            Self::Shape | Self::TooMany | Self::Unknown | Self::State(_) => None,
         }
     }
 }

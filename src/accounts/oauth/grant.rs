@@ -1,11 +1,16 @@
-//! What clients get for their secret, and how it is looked at and ended again: RFC 6749 §4.4, RFC 7662, RFC 7009.
+//! Access tokens, for programs that act for themselves (RFC 6749 §4.4) and for people, with the ID tokens that tell programs who those
+//! are (OpenID Connect Core §2); and how a token is looked at and ended again (RFC 7662, RFC 7009).
 
-use super::{Client, ClientId, KeyError};
+use super::{
+    Client, ClientId, KeyError, Scope, Word,
+    grants::{Grant, Granting},
+};
 use crate::{Accounts, Right, StateError, rows};
 use data_encoding::BASE64URL_NOPAD;
 use gatehouse_base::{Fault, Kind};
 use gatehouse_store::{Batch, Table, codec};
 use gatehouse_types::{OrganisationId, Secret, UnixTime};
+use ring::digest::digest;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -15,7 +20,10 @@ pub(crate) const REVOKED: Table = Table::new("account-revoked-tokens");
 /// RFC 9068 §2.1.
 const ACCESS_TOKEN: &str = "at+jwt";
 /// How long an access token is good.
-const LIFETIME: Duration = Duration::from_secs(600);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
+
+/// OpenID Connect Core §2. An ID token is no access token: its type says so.
+const ID_TOKEN: &str = "JWT";
 
 /// What an access token says (RFC 9068 §2.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +38,35 @@ pub(crate) struct Claims {
     pub(crate) scope: String,
     /// The organisation: the tenant boundary.
     pub(crate) owner: OrganisationId,
+    /// What it is good within, where it acts for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) grant: Option<String>,
+}
+
+/// What an ID token says (OpenID Connect Core §2).
+#[derive(Serialize)]
+struct IdClaims<'a> {
+    iss: &'a str,
+    sub: String,
+    aud: &'a str,
+    azp: &'a str,
+    iat: i64,
+    exp: i64,
+    auth_time: i64,
+    /// RFC 8176 §2.
+    amr: &'static [&'static str],
+    at_hash: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<&'a str>,
+}
+
+/// An access token that was shown and is good at this moment.
+#[derive(Debug)]
+pub(crate) struct Bearer {
+    pub(crate) claims: Claims,
+    pub(crate) client: Client,
+    /// Where it acts for a person.
+    pub(crate) grant: Option<Grant>,
 }
 
 /// An access token on its way to its client.
@@ -38,6 +75,8 @@ pub(crate) struct Issued {
     pub(crate) token: Secret,
     pub(crate) lifetime: Duration,
     pub(crate) scope: String,
+    pub(crate) refresh: Option<Secret>,
+    pub(crate) id_token: Option<Secret>,
 }
 
 /// No token is given.
@@ -45,6 +84,10 @@ pub(crate) struct Issued {
 pub(crate) enum GrantError {
     #[error("there is no such client, or the secret is another one")]
     Client,
+    #[error("this client gets no tokens in this way")]
+    NotForThis,
+    #[error("the code or token is not known, was used, is over, or came with something else than it was made for")]
+    NotGood,
     #[error("the client may not have the scope `{0}`")]
     Scope(String),
     #[error("this installation has no issuer: set `[accounts] issuer` or an https listener")]
@@ -60,6 +103,8 @@ impl GrantError {
     pub(crate) fn oauth_code(&self) -> Option<&'static str> {
         match self {
             Self::Client => Some("invalid_client"),
+            Self::NotForThis => Some("unauthorized_client"),
+            Self::NotGood => Some("invalid_grant"),
             Self::Scope(_) => Some("invalid_scope"),
             Self::NoIssuer | Self::Key(_) | Self::State(_) => None,
         }
@@ -80,25 +125,60 @@ impl Accounts {
             }
         };
         let scope = rights.iter().map(|right| right.name()).collect::<Vec<_>>().join(" ");
+        let organisation = client.organisation.ok_or(GrantError::NotForThis)?;
+        let token = self.signed(&id.0, &id.0, &scope, organisation, None)?;
+        Ok(Issued { token, lifetime: LIFETIME, scope, refresh: None, id_token: None })
+    }
+
+    /// What a program gets that acts for a person; less than what was granted where it asks for less.
+    pub(crate) fn issued(&self, granting: Granting, less: Option<&Scope>, nonce: Option<&str>) -> Result<Issued, GrantError> {
+        let Granting { id, grant, refresh } = granting;
+        let scope = less.unwrap_or(&grant.scope);
+        let token = self.signed(&grant.person.to_string(), &grant.client, &scope.to_string(), grant.organisation, Some(id.to_string()))?;
+        let id_token = if scope.has(Word::OpenId) { Some(self.id_token(&grant, &token, nonce)?) } else { None };
+        Ok(Issued { token, lifetime: LIFETIME, scope: scope.to_string(), refresh, id_token })
+    }
+
+    fn signed(&self, subject: &str, client: &str, scope: &str, owner: OrganisationId, grant: Option<String>) -> Result<Secret, GrantError> {
         let issuer = self.issuer.clone().ok_or(GrantError::NoIssuer)?;
         let now = self.clock.now();
         let claims = Claims {
             aud: issuer.clone(),
             iss: issuer,
-            sub: id.0.clone(),
-            client_id: id.0.clone(),
+            sub: subject.to_owned(),
+            client_id: client.to_owned(),
             iat: now.secs(),
             exp: (now + LIFETIME).secs(),
             jti: BASE64URL_NOPAD.encode(&self.draw()),
-            scope: scope.clone(),
-            owner: client.organisation,
+            scope: scope.to_owned(),
+            owner,
+            grant,
         };
-        let token = Secret::from(self.keys.sign(ACCESS_TOKEN, &claims)?);
-        Ok(Issued { token, lifetime: LIFETIME, scope })
+        Ok(Secret::from(self.keys.sign(ACCESS_TOKEN, &claims)?))
     }
 
-    /// The claims of an access token that is good at this moment, and the client that has it.
-    pub(crate) async fn access_token(&self, text: &Secret) -> Result<Option<(Claims, Client)>, StateError> {
+    fn id_token(&self, grant: &Grant, access: &Secret, nonce: Option<&str>) -> Result<Secret, GrantError> {
+        let now = self.clock.now();
+        // §3.1.3.6: the left half of the digest that goes with the algorithm; SHA-512 with Ed25519.
+        let digest = digest(self.keys.token_digest(), access.expose());
+        let (half, _) = digest.as_ref().split_at(digest.as_ref().len() / 2);
+        let claims = IdClaims {
+            iss: self.issuer.as_deref().ok_or(GrantError::NoIssuer)?,
+            sub: grant.person.to_string(),
+            aud: &grant.client,
+            azp: &grant.client,
+            iat: now.secs(),
+            exp: (now + LIFETIME).secs(),
+            auth_time: grant.proof.at.secs(),
+            amr: if grant.proof.second_factor { &["pwd", "mfa"] } else { &["pwd"] },
+            at_hash: BASE64URL_NOPAD.encode(half),
+            nonce,
+        };
+        Ok(Secret::from(self.keys.sign(ID_TOKEN, &claims)?))
+    }
+
+    /// What an access token allows that is good at this moment.
+    pub(crate) async fn access_token(&self, text: &Secret) -> Result<Option<Bearer>, StateError> {
         let claims = std::str::from_utf8(text.expose()).ok().and_then(|text| self.keys.claims::<Claims>(ACCESS_TOKEN, text));
         let now = self.clock.now().secs();
         let ours = |claims: &Claims| Some(&claims.iss) == self.issuer.as_ref() && claims.aud == claims.iss;
@@ -107,12 +187,20 @@ impl Accounts {
             return Ok(None);
         }
         let client = self.client(&claims.client_id).await?;
-        Ok(client.filter(|client| client.organisation == claims.owner).map(|client| (claims, client)))
+        let Some(client) = client.filter(|client| client.organisation.is_none_or(|own| own == claims.owner)) else { return Ok(None) };
+        let grant = match &claims.grant {
+            None => None,
+            Some(id) => match self.live_grant(id).await? {
+                Some(grant) => Some(grant),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Bearer { claims, client, grant }))
     }
 
     /// Ends a token of this client's; another's is left alone, and the answer is the same (RFC 7009 §2.2).
     pub(crate) async fn revoke_access_token(&self, by: &ClientId, text: &Secret) -> Result<(), StateError> {
-        let Some((claims, _)) = self.access_token(text).await? else { return Ok(()) };
+        let Some(Bearer { claims, .. }) = self.access_token(text).await? else { return Ok(()) };
         if claims.client_id != by.0 {
             return Ok(());
         }
@@ -128,9 +216,14 @@ impl Accounts {
     }
 }
 
-impl Claims {
+impl Bearer {
+    /// What it allows: what the client may not have any more, its tokens have not either.
     pub(crate) fn rights(&self) -> Vec<Right> {
-        self.scope.split(' ').filter_map(|word| word.parse().ok()).collect()
+        self.scope().rights().into_iter().filter(|right| self.client.rights.contains(right)).collect()
+    }
+
+    pub(crate) fn scope(&self) -> Scope {
+        self.claims.scope.parse().unwrap_or_default()
     }
 }
 
@@ -138,7 +231,8 @@ impl Fault for GrantError {
     fn kind(&self) -> Kind {
         match self {
             Self::Client => Kind::Unauthenticated,
-            Self::Scope(_) => Kind::Invalid,
+            Self::NotForThis => Kind::Forbidden,
+            Self::NotGood | Self::Scope(_) => Kind::Invalid,
             Self::NoIssuer => Kind::NotFound,
             Self::Key(error) => error.kind(),
             Self::State(error) => error.kind(),
@@ -148,6 +242,8 @@ impl Fault for GrantError {
     fn code(&self) -> &'static str {
         match self {
             Self::Client => "invalid-client",
+            Self::NotForThis => "unauthorized-client",
+            Self::NotGood => "invalid-grant",
             Self::Scope(_) => "invalid-scope",
             Self::NoIssuer => "no-issuer",
             Self::Key(error) => error.code(),

@@ -1,32 +1,42 @@
-//! The provider's paths: discovery, keys, token, introspection, revocation. Errors are those of RFC 6749 §5.2, which every client
-//! library reads; what is our own fault is a problem like everywhere.
+//! The provider's paths for programs: discovery, keys, token, device codes, introspection, revocation, userinfo. Errors are those of
+//! RFC 6749 §5.2, which every client library reads; what is our own fault is a problem like everywhere.
 
-use super::{Client, ClientId, GrantError};
-use crate::Accounts;
+use super::{
+    Bearer, Client, ClientId, GrantError, Scope, Word,
+    assertion::ASSERTION_TYPE,
+    client::Authentication,
+    device,
+    metadata::{DEVICE_AUTHORIZATION, INTROSPECT, KEYS, REVOKE, TOKEN, USERINFO},
+    token::TokenForm,
+};
+use crate::{Accounts, Email, Visitor, caller::KnowPerson, counters, http::Gone, refusals, secret};
 use axum::{
-    Form, Json,
+    Extension, Form, Json,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use data_encoding::BASE64;
 use gatehouse_base::Kind;
 use gatehouse_http::{Doc, Granted, Problem, Refusal, Routes, SignIn, doc};
-use gatehouse_types::Secret;
+use gatehouse_types::{PersonId, Secret};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-
-const TOKEN: &str = "/oauth/token";
-const KEYS: &str = "/oauth/jwks.json";
-const INTROSPECT: &str = "/oauth/introspect";
-const REVOKE: &str = "/oauth/revoke";
 
 /// How long a list of keys may be cached; the next key is on it a day before it signs.
 const KEYS_AGE: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 
 /// The provider's routes.
 pub(crate) fn routes(accounts: &Accounts) -> Routes {
-    let [openid, oauth, keys, token, introspection, revocation] = std::array::from_fn(|_| accounts.clone());
+    public(accounts)
+        .and(for_clients(accounts))
+        .and(userinfo(accounts))
+        .and(super::browser::routes(accounts))
+        .and(super::device_pages::routes(accounts))
+}
+
+fn public(accounts: &Accounts) -> Routes {
+    let [openid, oauth, keys] = std::array::from_fn(|_| accounts.clone());
     Routes::new()
         .get(
             "/.well-known/openid-configuration",
@@ -44,17 +54,30 @@ pub(crate) fn routes(accounts: &Accounts) -> Routes {
             let published = keys.keys.published();
             async move { ([(header::CACHE_CONTROL, KEYS_AGE)], Json(published)) }
         })
+}
+
+fn for_clients(accounts: &Accounts) -> Routes {
+    let [token, waiting, introspection, revocation] = std::array::from_fn(|_| accounts.clone());
+    Routes::new()
         .post(
             TOKEN,
-            for_clients("Get an access token (RFC 6749)"),
+            answering("Get tokens (RFC 6749, RFC 7636, RFC 8628)"),
             move |_: Granted<SignIn>, headers: HeaderMap, form: Result<Form<TokenForm>, _>| {
                 let accounts = token.clone();
                 async move { answered(accounts.token_answer(&headers, form.map_err(unreadable)).await) }
             },
         )
         .post(
+            DEVICE_AUTHORIZATION,
+            answering("Get a code for a person to type in (RFC 8628)").answers::<OAuthError>(StatusCode::TOO_MANY_REQUESTS),
+            move |_: Granted<SignIn>, from: Extension<Visitor>, headers: HeaderMap, form: Result<Form<DeviceForm>, _>| {
+                let accounts = waiting.clone();
+                async move { answered(accounts.device_authorization(&headers, form.map_err(unreadable), &from).await) }
+            },
+        )
+        .post(
             INTROSPECT,
-            for_clients("Look into a token (RFC 7662)"),
+            answering("Look into a token (RFC 7662)"),
             move |_: Granted<SignIn>, headers: HeaderMap, form: Result<Form<LookForm>, _>| {
                 let accounts = introspection.clone();
                 async move { answered(accounts.introspection(&headers, form.map_err(unreadable)).await) }
@@ -62,7 +85,7 @@ pub(crate) fn routes(accounts: &Accounts) -> Routes {
         )
         .post(
             REVOKE,
-            for_clients("Revoke a token (RFC 7009)"),
+            answering("Revoke a token (RFC 7009)"),
             move |_: Granted<SignIn>, headers: HeaderMap, form: Result<Form<LookForm>, _>| {
                 let accounts = revocation.clone();
                 async move { answered(accounts.revocation(&headers, form.map_err(unreadable)).await) }
@@ -70,15 +93,33 @@ pub(crate) fn routes(accounts: &Accounts) -> Routes {
         )
 }
 
+/// OpenID Connect Core §5.3.1: by either method.
+fn userinfo(accounts: &Accounts) -> Routes {
+    let [get, post] = std::array::from_fn(|_| accounts.clone());
+    Routes::new()
+        .get(USERINFO, knowing("Find out who let you act for them"), move |granted: Granted<KnowPerson>| {
+            let accounts = get.clone();
+            async move { accounts.userinfo(&granted).await }
+        })
+        .post(USERINFO, knowing("Find out who let you act for them, by POST"), move |granted: Granted<KnowPerson>| {
+            let accounts = post.clone();
+            async move { accounts.userinfo(&granted).await }
+        })
+}
+
+fn knowing(summary: &'static str) -> Doc {
+    doc(summary).about("What there is depends on the scopes `profile` and `email`.").refuses(refusals::GONE)
+}
+
 /// A document that tells where the provider's paths are; without an issuer there is none.
 fn discovery(summary: &'static str) -> Doc {
     doc(summary).refuses(const { &[Refusal::new(Kind::NotFound, "no-issuer")] })
 }
 
-/// A route for programs that show a client's id and secret, by Basic or in the form. The RFC has the members of its answer.
-fn for_clients(summary: &'static str) -> Doc {
+/// A route for programs that prove which client they are. The RFC has the members of its answer.
+fn answering(summary: &'static str) -> Doc {
     doc(summary)
-        .about("A client shows its id and secret by Basic authentication or in the form. Errors are those of RFC 6749 §5.2.")
+        .about("A client proves itself by Basic authentication, a secret in the form or an assertion. Errors are those of RFC 6749 §5.2.")
         .answers::<Map<String, Value>>(StatusCode::OK)
         .answers::<OAuthError>(StatusCode::BAD_REQUEST)
         .answers::<OAuthError>(StatusCode::UNAUTHORIZED)
@@ -92,76 +133,95 @@ struct OAuthError {
     error_description: String,
 }
 
-/// RFC 6749 §4.4.2. A parameter that comes twice is refused with the form (§3.2).
+/// OpenID Connect Core §5.1.
+#[derive(Serialize, JsonSchema)]
+struct Userinfo {
+    sub: PersonId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<Email>,
+}
+
+/// How a client proves itself in a form (RFC 6749 §2.3.1, RFC 7523 §2.2).
 #[derive(Deserialize, JsonSchema)]
-pub(crate) struct TokenForm {
-    grant_type: String,
-    scope: Option<String>,
+pub(super) struct Shown {
     client_id: Option<String>,
     client_secret: Option<String>,
+    client_assertion_type: Option<String>,
+    client_assertion: Option<String>,
+}
+
+/// RFC 8628 §3.1.
+#[derive(Deserialize, JsonSchema)]
+struct DeviceForm {
+    scope: Option<String>,
+    #[serde(flatten)]
+    shown: Shown,
 }
 
 /// RFC 7662 §2.1, RFC 7009 §2.1. The hint helps nobody here.
 #[derive(Deserialize, JsonSchema)]
-pub(crate) struct LookForm {
+struct LookForm {
     token: String,
-    client_id: Option<String>,
-    client_secret: Option<String>,
+    #[serde(flatten)]
+    shown: Shown,
 }
 
 /// Why a client gets an error and not what it asked for.
-enum Refused {
+#[derive(Debug)]
+pub(super) enum Refused {
     Client(StatusCode, &'static str, String),
     Ours(Problem),
 }
 
-type Read<T> = Result<Form<T>, Refused>;
+pub(super) type Read<T> = Result<Form<T>, Refused>;
 
 impl Accounts {
-    /// RFC 8414 §2.
-    fn metadata(&self) -> Result<Json<Value>, Problem> {
+    /// RFC 8628 §3.2.
+    async fn device_authorization(&self, headers: &HeaderMap, form: Read<DeviceForm>, from: &Visitor) -> Result<Value, Refused> {
+        let Form(DeviceForm { scope, shown }) = form?;
+        let (id, client) = self.client_of(headers, shown).await?;
         let issuer = self.issuer.as_deref().ok_or(GrantError::NoIssuer)?;
-        let at = |path: &str| format!("{issuer}{path}");
-        let authentication = ["client_secret_basic", "client_secret_post"];
-        Ok(Json(json!({
-            "issuer": issuer,
-            "token_endpoint": at(TOKEN),
-            "jwks_uri": at(KEYS),
-            "introspection_endpoint": at(INTROSPECT),
-            "revocation_endpoint": at(REVOKE),
-            "grant_types_supported": ["client_credentials"],
-            "response_types_supported": [],
-            "scopes_supported": crate::Right::ALL.map(crate::Right::name),
-            "token_endpoint_auth_methods_supported": authentication,
-            "introspection_endpoint_auth_methods_supported": authentication,
-            "revocation_endpoint_auth_methods_supported": authentication,
-        })))
-    }
-
-    async fn token_answer(&self, headers: &HeaderMap, form: Read<TokenForm>) -> Result<Value, Refused> {
-        let Form(TokenForm { grant_type, scope, client_id, client_secret }) = form?;
-        let (id, client) = self.client_of(headers, client_id, client_secret).await?;
-        if grant_type != "client_credentials" {
-            let text = "the grant here is client_credentials".to_owned();
-            return Err(Refused::Client(StatusCode::BAD_REQUEST, "unsupported_grant_type", text));
+        if !client.device_code {
+            return Err(GrantError::NotForThis.into());
         }
-        let issued = self.grant(&id, &client, scope.as_deref())?;
+        let scope = match scope.as_deref().map(str::parse::<Scope>) {
+            Some(scope) => scope.map_err(|unknown| GrantError::Scope(unknown.0))?,
+            None => Scope::of(client.rights.iter().copied().map(Word::Of)),
+        };
+        if let Some(beyond) = scope.beyond(&client.scope()) {
+            return Err(GrantError::Scope(beyond.name().to_owned()).into());
+        }
+        let begun = self.begin_device_code(&id.0, scope, from).await.map_err(GrantError::from)?;
+        let full = || Refused::Client(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", "too many wait already".to_owned());
+        let device::DeviceCode { device_code, user_code } = begun.ok_or_else(full)?;
+        let page = format!("{issuer}{}", super::forms::DEVICE);
         Ok(json!({
-            "access_token": crate::secret::text(&issued.token),
-            "token_type": "Bearer",
-            "expires_in": issued.lifetime.as_secs(),
-            "scope": issued.scope,
+            "device_code": secret::text(&device_code),
+            "user_code": user_code,
+            "verification_uri": page,
+            "verification_uri_complete": format!("{page}?user_code={user_code}"),
+            "expires_in": device::ENDS.as_secs(),
+            "interval": device::INTERVAL.as_secs(),
         }))
     }
 
-    /// A client learns of its own organisation's tokens; of all others that they are not active (RFC 7662 §2.2).
+    /// A client learns of its own organisation's tokens, and of its own; of all others that they are not active (RFC 7662 §2.2).
     async fn introspection(&self, headers: &HeaderMap, form: Read<LookForm>) -> Result<Value, Refused> {
-        let Form(LookForm { token, client_id, client_secret }) = form?;
-        let (_, client) = self.client_of(headers, client_id, client_secret).await?;
-        let found = self.access_token(&Secret::from(token)).await.map_err(Problem::from)?;
-        let Some((claims, _)) = found.filter(|(claims, _)| claims.owner == client.organisation) else {
-            return Ok(json!({ "active": false }));
-        };
+        let Form(LookForm { token, shown }) = form?;
+        let (id, client) = self.client_of(headers, shown).await?;
+        if client.authentication == Authentication::None {
+            return Err(GrantError::Client.into());
+        }
+        let token = Secret::from(token);
+        if let Some((_, grant)) = self.refresh_token(&token).await.map_err(GrantError::from)?.filter(|(_, grant)| grant.client == id.0) {
+            let (sub, scope) = (grant.person.to_string(), grant.scope.to_string());
+            return Ok(json!({ "active": true, "client_id": id.0, "sub": sub, "scope": scope, "owner": grant.organisation }));
+        }
+        let found = self.access_token(&token).await.map_err(Problem::from)?;
+        let may_know = |bearer: &Bearer| Some(bearer.claims.owner) == client.organisation || bearer.claims.client_id == id.0;
+        let Some(Bearer { claims, .. }) = found.filter(may_know) else { return Ok(json!({ "active": false })) };
         let mut answer = serde_json::to_value(&claims).unwrap_or_default();
         if let Some(answer) = answer.as_object_mut() {
             answer.insert("active".to_owned(), true.into());
@@ -170,24 +230,59 @@ impl Accounts {
         Ok(answer)
     }
 
+    /// A refresh token ends with everything that it gave (RFC 7009 §2.1); an access token ends alone.
     async fn revocation(&self, headers: &HeaderMap, form: Read<LookForm>) -> Result<Value, Refused> {
-        let Form(LookForm { token, client_id, client_secret }) = form?;
-        let (id, _) = self.client_of(headers, client_id, client_secret).await?;
-        self.revoke_access_token(&id, &Secret::from(token)).await.map_err(Problem::from)?;
+        let Form(LookForm { token, shown }) = form?;
+        let (id, _) = self.client_of(headers, shown).await?;
+        let token = Secret::from(token);
+        if !self.end_grant_of_token(&id.0, &token).await.map_err(Problem::from)? {
+            self.revoke_access_token(&id, &token).await.map_err(Problem::from)?;
+        }
         Ok(json!({}))
     }
 
-    /// The client that a request comes from, by Basic or by the form, not by both (RFC 6749 §2.3).
-    async fn client_of(&self, headers: &HeaderMap, id: Option<String>, secret: Option<String>) -> Result<(ClientId, Client), Refused> {
-        let both = || Refused::Client(StatusCode::BAD_REQUEST, "invalid_request", "a client shows its secret in one way".to_owned());
-        let (id, secret) = match (basic(headers), secret) {
-            (Some(_), Some(_)) => return Err(both()),
-            (Some((shown, _)), None) if id.as_ref().is_some_and(|id| *id != shown) => return Err(both()),
-            (Some(shown), None) => shown,
-            (None, Some(secret)) => (id.unwrap_or_default(), Secret::from(secret)),
-            (None, None) => return Err(GrantError::Client.into()),
+    /// OpenID Connect Core §5.3.2.
+    async fn userinfo(&self, (person, scope): &(PersonId, Scope)) -> Result<Json<Userinfo>, Problem> {
+        let info = self.person(*person).await?.ok_or(Gone)?;
+        let name = scope.has(Word::Profile).then_some(info.name);
+        Ok(Json(Userinfo { sub: *person, name, email: scope.has(Word::Email).then_some(info.email) }))
+    }
+
+    /// The client that a request comes from, which proves itself in the one way that it was made for (RFC 6749 §2.3).
+    pub(super) async fn client_of(&self, headers: &HeaderMap, shown: Shown) -> Result<(ClientId, Client), Refused> {
+        let Shown { client_id, client_secret, client_assertion_type, client_assertion } = shown;
+        let basic = basic(headers);
+        // What is no Basic is no credential that clients show here, and must not be taken for none.
+        if headers.contains_key(header::AUTHORIZATION) && basic.is_none() {
+            return Err(GrantError::Client.into());
+        }
+        let ways = [basic.is_some(), client_secret.is_some(), client_assertion.is_some() || client_assertion_type.is_some()];
+        let foreign_id = |proven: &str| client_id.as_ref().is_some_and(|id| id != proven);
+        if ways.into_iter().filter(|way| *way).count() > 1 || basic.as_ref().is_some_and(|(id, _)| foreign_id(id)) {
+            return Err(Refused::invalid("a client proves itself in one way"));
+        }
+        let found = match (basic, client_secret, client_assertion) {
+            (Some((id, secret)), ..) => self.authenticated(&id, &secret).await.map_err(GrantError::from)?,
+            (_, Some(secret), _) => {
+                self.authenticated(client_id.as_deref().unwrap_or_default(), &Secret::from(secret)).await.map_err(GrantError::from)?
+            }
+            (_, _, Some(assertion)) if client_assertion_type.as_deref() == Some(ASSERTION_TYPE) => {
+                let issuer = self.issuer.as_deref().ok_or(GrantError::NoIssuer)?;
+                let audiences = [issuer.to_owned(), format!("{issuer}{TOKEN}")];
+                let found = self.asserted(&Secret::from(assertion), &audiences).await.map_err(GrantError::from)?;
+                found.filter(|(id, _)| !foreign_id(&id.0))
+            }
+            (None, None, None) if client_assertion_type.is_none() => {
+                let id = client_id.clone().unwrap_or_default();
+                let client = self.client(&id).await.map_err(GrantError::from)?;
+                client.filter(|client| client.authentication == Authentication::None).map(|client| (ClientId(id), client))
+            }
+            _ => None,
         };
-        Ok(self.authenticated(&id, &secret).await.map_err(GrantError::from)?.ok_or(GrantError::Client)?)
+        found.ok_or_else(|| {
+            counters::program_refused("client");
+            GrantError::Client.into()
+        })
     }
 }
 
@@ -203,7 +298,7 @@ fn basic(headers: &HeaderMap) -> Option<(String, Secret)> {
 
 fn unreadable(_: axum::extract::rejection::FormRejection) -> Refused {
     let text = "the body is a form (application/x-www-form-urlencoded) with every parameter once".to_owned();
-    Refused::Client(StatusCode::BAD_REQUEST, "invalid_request", text)
+    Refused::invalid(text)
 }
 
 impl From<GrantError> for Refused {

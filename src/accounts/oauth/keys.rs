@@ -2,7 +2,7 @@
 //! signed has ended.
 
 use super::jwt::{self, Presented};
-use crate::{StateError, rows};
+use crate::{StateError, config::TokenKeys, rows};
 use data_encoding::BASE64URL_NOPAD;
 use gatehouse_base::{Clock, Fault, Kind};
 use gatehouse_ca::{Keyring, KeyringError};
@@ -13,6 +13,7 @@ use gatehouse_store::{
     codec::{self, Bytes},
 };
 use gatehouse_types::UnixTime;
+use ring::digest;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{
@@ -53,6 +54,7 @@ pub struct SigningKeys {
     events: Events,
     keyring: Keyring,
     clock: Arc<dyn Clock>,
+    makes: KeyAlgorithm,
     live: Arc<RwLock<Vec<Live>>>,
 }
 
@@ -72,8 +74,12 @@ pub enum KeyError {
 
 impl SigningKeys {
     /// The keys in this keyring. None signs before [`Self::upkeep`] was called.
-    pub fn new(events: Events, keyring: Keyring, clock: Arc<dyn Clock>) -> Self {
-        Self { events, keyring, clock, live: Arc::default() }
+    pub fn new(events: Events, keyring: Keyring, clock: Arc<dyn Clock>, kind: TokenKeys) -> Self {
+        let makes = match kind {
+            TokenKeys::Es256 => KeyAlgorithm::P256,
+            TokenKeys::EdDsa => KeyAlgorithm::Ed25519,
+        };
+        Self { events, keyring, clock, makes, live: Arc::default() }
     }
 
     /// Makes the next key when it is time, drops those whose tokens have ended, and takes over what other processes made.
@@ -114,7 +120,7 @@ impl SigningKeys {
     }
 
     async fn make(&self, kept: Kept, now: UnixTime) -> Result<(), KeyError> {
-        let key = self.keyring.generate(PURPOSE, KeyAlgorithm::P256, now)?;
+        let key = self.keyring.generate(PURPOSE, self.makes, now)?;
         let fingerprint = key.signer.public_key().fingerprint();
         let kid = BASE64URL_NOPAD.encode(&fingerprint.as_bytes()[..12]);
         let kept = Kept { fingerprint: fingerprint.as_bytes().to_vec().into(), ..kept };
@@ -132,13 +138,33 @@ impl SigningKeys {
         json!({ "keys": keys })
     }
 
+    /// The names of the algorithms of all keys that are published.
+    pub(crate) fn algorithms(&self) -> Vec<&'static str> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<_> = live.iter().filter_map(|key| Some(jwt::algorithm_of(key.signer.public_key())?.0)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The digest that goes with the algorithm of the key that signs.
+    pub(crate) fn token_digest(&self) -> &'static digest::Algorithm {
+        match self.signing().map(|key| key.signer.public_key().algorithm()) {
+            Some(KeyAlgorithm::Ed25519) => &digest::SHA512,
+            _ => &digest::SHA256,
+        }
+    }
+
     /// Signs claims with the key whose time it is.
     pub(crate) fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, KeyError> {
-        let now = self.clock.now();
-        let live = self.live.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let signing = live.iter().find(|key| key.kept.signs_from <= now && now < key.kept.signs_until);
-        let key = signing.ok_or_else(|| SignerError::Away("no key signs tokens at this time".into()))?;
+        let key = self.signing().ok_or_else(|| SignerError::Away("no key signs tokens at this time".into()))?;
         Ok(jwt::sign(&*key.signer, &key.kid, typ, claims)?)
+    }
+
+    fn signing(&self) -> Option<Live> {
+        let now = self.clock.now();
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        live.iter().find(|key| key.kept.signs_from <= now && now < key.kept.signs_until).cloned()
     }
 
     /// The claims of a token of this type that one of our keys signed.

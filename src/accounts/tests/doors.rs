@@ -4,7 +4,7 @@ use super::{PASSWORD, World, add};
 use crate::{Gate, Role, routes};
 use axum::{
     body::Body,
-    http::{Method, Request, Response, StatusCode, header},
+    http::{HeaderMap, Method, Request, Response, StatusCode, header},
 };
 use gatehouse_http::{Authenticate, ClientAddress, Routes};
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     cookie: Option<String>,
     pub(super) body: Value,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
 }
 
 impl Door {
@@ -80,7 +82,8 @@ async fn answer(response: Response<Body>) -> Answer {
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
     let cookie = parts.headers.get(header::SET_COOKIE).map(|cookie| cookie.to_str().expect("text").to_owned());
-    Answer { status: parts.status, cookie, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+    let (body, text) = (serde_json::from_slice(&bytes).unwrap_or(Value::Null), String::from_utf8_lossy(&bytes).into_owned());
+    Answer { status: parts.status, cookie, body, headers: parts.headers, text }
 }
 
 pub(super) const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");

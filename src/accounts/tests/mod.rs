@@ -1,8 +1,15 @@
 //! The accounts from outside: over a store in memory, with a clock that is moved by hand.
 
+mod assertions;
+mod authorization;
+mod browser;
+mod device_codes;
+mod discovery;
 mod doors;
+mod grants;
 mod oauth;
 mod organisations;
+mod pages;
 mod second_factor;
 mod sessions;
 mod sign_in;
@@ -12,7 +19,7 @@ use crate::{
     Accounts, Config, Happening, Member, NewPassword, NewPerson, NewSession, PasswordConfig, PersonInfo, Role, SCHEMA, SignInError,
     SignedIn, Visitor,
 };
-use gatehouse_base::{SimulatedClock, SystemRandom, config::Size};
+use gatehouse_base::{Clock, SimulatedClock, SystemRandom, config::Size};
 use gatehouse_ca::{
     Keyring, StretchCost,
     unlock::{Key, Unlock},
@@ -35,6 +42,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With other settings.
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let store = Store::memory().expect("a store");
         store.prepare(&[gatehouse_events::SCHEMA, gatehouse_ca::SCHEMA, SCHEMA]).await.expect("prepared");
         let clock = Arc::new(SimulatedClock::new(START));
@@ -43,11 +55,25 @@ impl World {
         let events = Events::new(store, Arc::new(LocalBus::default()), Arc::new(keyring.clone()), Arc::new(SystemRandom));
         // The cheapest there is: these tests are not about its price.
         let password = PasswordConfig { memory: Size::kib(64), passes: 1, ..PasswordConfig::default() };
-        let config = Config { password, issuer: Some(ISSUER.to_owned()), ..Config::default() };
+        let mut config = Config { password, issuer: Some(ISSUER.to_owned()), ..Config::default() };
+        change(&mut config);
         let accounts = Accounts::new(events, keyring, clock.clone(), Arc::new(SystemRandom), config);
         accounts.signing_keys().upkeep().await.expect("keys");
         let ann = add(&accounts, "ann@example.com").await;
         Self { accounts, clock, ann }
+    }
+
+    /// Turns Ann's second factor on; the answer is her recovery codes.
+    pub(crate) async fn with_second_factor(&self) -> Vec<String> {
+        let enrolment = self.accounts.enrol_second_factor(self.ann.id).await.expect("enrolling");
+        let secret = Secret::new(data_encoding::BASE32_NOPAD.decode(enrolment.secret.expose()).expect("base 32"));
+        let code = crate::totp::code_at(&secret, crate::totp::Step::at(self.clock.now()));
+        let codes = self.accounts.confirm_second_factor(self.ann.id, &code, &from("192.0.2.1")).await.expect("confirmed");
+        codes.iter().map(crate::secret::text).collect()
+    }
+
+    pub(crate) fn clock_secs(&self) -> i64 {
+        self.clock.now().secs()
     }
 
     pub(crate) fn pass(&self, span: Duration) {

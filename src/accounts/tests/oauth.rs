@@ -2,7 +2,7 @@ use super::{
     ISSUER, World, add,
     doors::{Answer, Door, OURS},
 };
-use crate::{Right, Role};
+use crate::{Authentication, NewClient, Right, Role};
 use axum::http::{Method, StatusCode};
 use data_encoding::BASE64;
 use gatehouse_types::Secret;
@@ -37,6 +37,19 @@ impl Program {
         let answer = self.ask(door, "/oauth/token", "grant_type=client_credentials").await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         answer.body["access_token"].as_str().expect("a token").to_owned()
+    }
+}
+
+/// A client that acts for itself.
+fn for_itself(role: Role, rights: &[Right]) -> NewClient {
+    NewClient {
+        name: "agent".to_owned(),
+        role,
+        rights: rights.to_vec(),
+        authentication: Authentication::Secret,
+        redirect_uris: Vec::new(),
+        keys: Vec::new(),
+        device_code: false,
     }
 }
 
@@ -100,7 +113,7 @@ async fn a_wrong_secret_an_unknown_client_and_two_ways_at_once_are_refused() {
 async fn other_grants_and_scopes_that_the_client_has_not_are_refused() {
     let door = Door::new().await;
     let program = Program::new(&door, "admin", &["members:read", "members:write"]).await;
-    for grant in ["password", "implicit", "authorization_code", ""] {
+    for grant in ["password", "implicit", "authorization-code", ""] {
         let answer = program.ask(&door, "/oauth/token", &format!("grant_type={grant}")).await;
         assert_eq!(answer.body["error"], "unsupported_grant_type", "{grant}");
     }
@@ -147,9 +160,8 @@ async fn a_client_looks_into_its_own_organisations_tokens_only() {
     let ben = add(&door.world.accounts, "ben@example.com").await;
     let home = door.world.accounts.organisations_of(ben.id).await.expect("organisations")[0].clone();
     let owner = crate::Member { person: Some(ben.id), organisation: home.id, role: Role::Owner };
-    let new = crate::NewClient { name: "spy".to_owned(), role: Role::Viewer, rights: vec![Right::ReadMembers] };
-    let (info, secret) = door.world.accounts.make_client(&owner, new).await.expect("made");
-    let spy = Program { id: info.id.to_string(), secret: crate::secret::text(&secret) };
+    let (info, secret) = door.world.accounts.make_client(&owner, for_itself(Role::Viewer, &[Right::ReadMembers])).await.expect("made");
+    let spy = Program { id: info.id.to_string(), secret: crate::secret::text(&secret.expect("a secret")) };
     for other in [token.as_str(), "nonsense", ""] {
         assert_eq!(spy.ask(&door, "/oauth/introspect", &format!("token={other}")).await.body, json!({ "active": false }));
     }
@@ -186,13 +198,14 @@ async fn a_client_is_never_mightier_than_its_maker_and_its_role() {
     let world = World::new().await;
     let home = world.ann_at_home().await;
     let admin = crate::Member { role: Role::Admin, ..home };
-    let new = |role, rights: &[Right]| crate::NewClient { name: "agent".to_owned(), role, rights: rights.to_vec() };
+    let new = for_itself;
     let owner = world.accounts.make_client(&admin, new(Role::Owner, &[Right::ReadMembers])).await;
     assert!(matches!(owner, Err(crate::ClientError::NotAppointed { .. })));
     for (role, rights) in [(Role::Viewer, &[Right::ManageMembers][..]), (Role::Factory, &[Right::ReadMembers]), (Role::Viewer, &[])] {
         assert!(matches!(world.accounts.make_client(&home, new(role, rights)).await, Err(crate::ClientError::Refused(_))), "{role}");
     }
     let (info, secret) = world.accounts.make_client(&home, new(Role::Admin, &[Right::ManageMembers])).await.expect("made");
+    let secret = secret.expect("a secret");
     let removed = world.accounts.remove_client(&admin, &info.id.to_string()).await;
     assert!(matches!(removed, Err(crate::ClientError::NotAppointed { .. })));
     assert!(world.accounts.authenticated(&info.id.to_string(), &Secret::from("nonsense".to_owned())).await.expect("read").is_none());

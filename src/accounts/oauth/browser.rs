@@ -1,0 +1,288 @@
+//! People in front of us whom a program sends: signing in, and saying yes or no.
+//!
+//! Nothing is kept for a stranger: what a program asked with travels in the forms and is read and checked anew with every step. A form
+//! is tied to the browser that it was sent to. Before somebody has signed in that is a cookie of its own, so that nobody is signed in
+//! to somebody else's account; afterwards it is the session. Signing in begins a new session and ends the one before. From here nobody
+//! is ever sent to an address that came with a request, but to the registered ones of [`request`](super::request).
+
+use super::{
+    AuthorizationRequest, Proof,
+    code::NewCode,
+    consent::Asked,
+    forms::{
+        Answered, Browser, FORM_COOKIE, FRESH, From, In, Next, Read, answer_of, before_session, form, fresh, in_session, out_of_date, page,
+        read, same, see_other, set_cookie, told, waiting, without_fresh,
+    },
+    metadata::AUTHORIZE,
+    pages::{self, CONSENT, SECOND_FACTOR, SIGN_IN, Tied},
+    request::Parameters,
+};
+use crate::{Accounts, Caller, NewSession, OrganisationInfo, Proof as Shown, SignInError, SignedIn, StateError, caller::COOKIE, secret};
+use axum::{
+    http::{HeaderMap, StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use gatehouse_http::{Granted, Routes, SignIn};
+use gatehouse_types::Secret;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// How long it holds that somebody signed in for a request.
+const FRESH_FOR: Duration = Duration::from_secs(600);
+const OUT_OF_DATE: &str = "This page was open for too long, or was not opened here. Please try again.";
+
+/// The routes of people's pages.
+pub(super) fn routes(accounts: &Accounts) -> Routes {
+    let [authorize, sign_in, second, consent] = std::array::from_fn(|_| accounts.clone());
+    Routes::new()
+        .get(
+            AUTHORIZE,
+            page("Ask a person to let a program act for them (RFC 6749 §4.1.1, with PKCE)"),
+            move |_: Granted<SignIn>, caller: In, from: From, headers: HeaderMap, uri: Uri| {
+                let accounts = authorize.clone();
+                async move { accounts.authorize(&Browser::new(caller, from, headers), uri.query().unwrap_or_default()).await }
+            },
+        )
+        .post(
+            SIGN_IN,
+            form("Sign in on a page"),
+            move |_: Granted<SignIn>, caller: In, from: From, headers: HeaderMap, form: Read<PasswordForm>| {
+                let accounts = sign_in.clone();
+                async move { accounts.password_typed(&Browser::new(caller, from, headers), read(form)?).await }
+            },
+        )
+        .post(
+            SECOND_FACTOR,
+            form("Take the second step on a page"),
+            move |_: Granted<SignIn>, caller: In, from: From, headers: HeaderMap, form: Read<CodeForm>| {
+                let accounts = second.clone();
+                async move { accounts.code_typed(&Browser::new(caller, from, headers), read(form)?).await }
+            },
+        )
+        .post(
+            CONSENT,
+            form("Let a program act for you, or not"),
+            move |_: Granted<SignIn>, caller: In, from: From, headers: HeaderMap, form: Read<ConsentForm>| {
+                let accounts = consent.clone();
+                async move { accounts.consent_given(&Browser::new(caller, from, headers), read(form)?).await }
+            },
+        )
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct PasswordForm {
+    next: String,
+    proof: String,
+    email: String,
+    password: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct CodeForm {
+    next: String,
+    proof: String,
+    challenge: String,
+    code: String,
+    recovery_code: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct ConsentForm {
+    next: String,
+    proof: String,
+    organisation: String,
+    answer: String,
+}
+
+impl Accounts {
+    async fn authorize(&self, browser: &Browser, query: &str) -> Answered {
+        let request = match self.authorization_request(query).await {
+            Ok(request) => request,
+            Err(refused) => return answer_of(refused),
+        };
+        let next = Next::Authorize(query.to_owned());
+        let Some(asked) = self.asked(browser).await?.filter(|asked| self.is_recent(asked, &request, query)) else {
+            return Ok(match request.prompt.none {
+                true => see_other(&request.refusal("login_required", "nobody is signed in, or not for this")),
+                false => self.sign_in_page(browser, &next, &request.login_hint, None),
+            });
+        };
+        let organisations = self.organisations_for(asked.person, &request.client).await?;
+        if organisations.is_empty() {
+            return Ok(see_other(&request.refusal("access_denied", "the person does not belong to the program's organisation")));
+        }
+        if let Some(organisation) = self.known_answer(&asked, &request, &organisations).await? {
+            return self.granted(browser, &asked, &request, organisation).await;
+        }
+        if request.prompt.none {
+            return Ok(see_other(&request.refusal("consent_required", "the person has to be asked")));
+        }
+        let email = self.address_of(&asked).await?;
+        let proof = in_session(&asked, query);
+        let leads_to = request.leads_to();
+        let tied = Tied { proof: &proof, next: query, leads_to: Some(&leads_to) };
+        Ok(pages::consent(tied, &email, &request, &organisations).into_response())
+    }
+
+    /// Whether somebody signed in recently enough for a request.
+    fn is_recent(&self, asked: &Asked, request: &AuthorizationRequest, query: &str) -> bool {
+        let now = self.clock.now();
+        let age = now.since(asked.proof.at);
+        if !request.prompt.login && request.max_age.is_none_or(|most| age <= Duration::from_secs(most)) {
+            return true;
+        }
+        // For this very request, in this session: otherwise there would be no end to it.
+        let shown = Parameters::read(query).and_then(|parameters| parameters.one(FRESH).map(str::to_owned));
+        shown.is_some_and(|shown| same(&shown, &fresh(&asked.session.0, without_fresh(query)))) && age < FRESH_FOR
+    }
+
+    /// The organisation in which a program may act without asking again.
+    async fn known_answer<'a>(
+        &self,
+        asked: &Asked,
+        request: &AuthorizationRequest,
+        organisations: &'a [OrganisationInfo],
+    ) -> Result<Option<&'a OrganisationInfo>, StateError> {
+        // RFC 8252 §8.6: whatever runs on the person's machine can pretend to be a program there.
+        if request.prompt.consent || !request.is_exclusive {
+            return Ok(None);
+        }
+        if request.client.first_party
+            && let [only] = organisations
+        {
+            return Ok(Some(only));
+        }
+        self.consented(asked.person, &request.id, &request.scope, organisations).await
+    }
+
+    async fn granted(&self, browser: &Browser, asked: &Asked, request: &AuthorizationRequest, organisation: &OrganisationInfo) -> Answered {
+        let scope = request.scope.within(organisation.role);
+        let Some((session, proof)) = self.session_proof(asked.session).await? else { return Ok(out_of_date()) };
+        let new = NewCode {
+            client: request.id.clone(),
+            redirect: request.redirect.clone(),
+            challenge: request.challenge.clone(),
+            nonce: request.nonce.clone(),
+            person: asked.person,
+            organisation: organisation.id,
+            scope: scope.clone(),
+            proof,
+            session: asked.session,
+        };
+        // Nobody can take a consent back between its reading and this: the session would have changed as well.
+        let (batch, code) = self.beginning_code(session.unchanged(), new);
+        let client = (request.id.as_str(), &request.client);
+        let batch = self.consenting(batch, asked, organisation.id, client, &scope, &browser.from).await?;
+        self.events.commit(batch).await.map_err(StateError::Commit)?;
+        Ok(see_other(&request.success(&secret::text(&code))))
+    }
+
+    async fn consent_given(&self, browser: &Browser, form: ConsentForm) -> Answered {
+        let ConsentForm { next, proof, organisation, answer } = form;
+        let Some(asked) = self.asked(browser).await?.filter(|asked| same(&proof, &in_session(asked, &next))) else {
+            return Ok(out_of_date());
+        };
+        let request = match self.authorization_request(&next).await {
+            Ok(request) => request,
+            Err(refused) => return answer_of(refused),
+        };
+        if !self.is_recent(&asked, &request, &next) {
+            return Ok(out_of_date());
+        }
+        if answer != "yes" {
+            return Ok(see_other(&request.refusal("access_denied", "the person said no")));
+        }
+        let organisations = self.organisations_for(asked.person, &request.client).await?;
+        match organisations.iter().find(|own| own.id.to_string() == organisation) {
+            Some(organisation) => self.granted(browser, &asked, &request, organisation).await,
+            None => Ok(out_of_date()),
+        }
+    }
+
+    pub(super) fn sign_in_page(&self, browser: &Browser, next: &Next, email: &str, problem: Option<(StatusCode, &str)>) -> Response {
+        let known = browser.tie();
+        let drawn = known.is_none().then(|| secret::draw(&*self.random));
+        let tie = known.or_else(|| drawn.clone()).unwrap_or_else(|| Secret::new(Vec::new()));
+        let (proof, path) = (before_session(&tie, next), next.path());
+        let leads_to = next.leads_to();
+        let tied = Tied { proof: &proof, next: &path, leads_to: leads_to.as_deref() };
+        let mut response = pages::sign_in(tied, email, problem).into_response();
+        if let Some(drawn) = drawn {
+            set_cookie(&mut response, &format!("{FORM_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax", secret::text(&drawn)));
+        }
+        response
+    }
+
+    async fn password_typed(&self, browser: &Browser, form: PasswordForm) -> Answered {
+        let PasswordForm { next, proof, email, password } = form;
+        let Some(next) = Next::parse(&next) else { return Ok(out_of_date()) };
+        if !browser.sent(&proof, &next) {
+            return Ok(self.sign_in_page(browser, &next, &email, Some((StatusCode::FORBIDDEN, OUT_OF_DATE))));
+        }
+        match self.sign_in(&email, &Secret::from(password), &browser.from).await {
+            Ok(SignedIn::Session(session)) => self.signed_in(browser, &next, &session).await,
+            Ok(SignedIn::SecondFactor(challenge)) => Ok(browser.second_factor_page(&next, &secret::text(&challenge.secret), None)),
+            Err(error) => {
+                let (status, text) = told(&error)?;
+                Ok(waiting(self.sign_in_page(browser, &next, &email, Some((status, &text))), &error))
+            }
+        }
+    }
+
+    async fn code_typed(&self, browser: &Browser, form: CodeForm) -> Answered {
+        let CodeForm { next, proof, challenge, code, recovery_code } = form;
+        let Some(next) = Next::parse(&next) else { return Ok(out_of_date()) };
+        if !browser.sent(&proof, &next) {
+            return Ok(self.sign_in_page(browser, &next, "", Some((StatusCode::FORBIDDEN, OUT_OF_DATE))));
+        }
+        let shown = match recovery_code.trim() {
+            "" => Shown::Code(code),
+            recovery_code => Shown::Recovery(Secret::from(recovery_code.to_owned())),
+        };
+        match self.answer_challenge(&Secret::from(challenge.clone()), &shown, &browser.from).await {
+            Ok(session) => self.signed_in(browser, &next, &session).await,
+            Err(error) => {
+                let (status, text) = told(&error)?;
+                let problem = Some((status, text.as_str()));
+                let again = matches!(error, SignInError::Code | SignInError::Wait { .. });
+                let page = if again {
+                    browser.second_factor_page(&next, &challenge, problem)
+                } else {
+                    self.sign_in_page(browser, &next, "", problem)
+                };
+                Ok(waiting(page, &error))
+            }
+        }
+    }
+
+    async fn signed_in(&self, browser: &Browser, next: &Next, session: &NewSession) -> Answered {
+        // What was there before must not be gone on with by whoever put it there.
+        if let Some((person, before)) = browser.caller.as_ref().and_then(Caller::in_session) {
+            let _ = self.end_session(person, &before.to_string(), &browser.from).await;
+        }
+        let mut response = see_other(&match next {
+            Next::Authorize(query) => {
+                let bare = without_fresh(query);
+                let (id, _) = self.session(&session.secret).await?.ok_or(StateError::Contention)?;
+                format!("{AUTHORIZE}?{bare}&{FRESH}={}", fresh(&id.0, bare))
+            }
+            Next::Device(_) => next.path(),
+        });
+        let age = session.ends.since(self.clock.now()).as_secs();
+        let text = secret::text(&session.secret);
+        set_cookie(&mut response, &format!("{COOKIE}={text}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={age}"));
+        set_cookie(&mut response, &format!("{FORM_COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"));
+        Ok(response)
+    }
+
+    pub(super) async fn address_of(&self, asked: &Asked) -> Result<String, StateError> {
+        Ok(self.person(asked.person).await?.map(|person| person.email.to_string()).unwrap_or_default())
+    }
+
+    /// Who is asked, where somebody is signed in.
+    pub(super) async fn asked(&self, browser: &Browser) -> Result<Option<Asked>, StateError> {
+        let Some((person, session)) = browser.caller.as_ref().and_then(Caller::in_session) else { return Ok(None) };
+        Ok(self.session_proof(session).await?.map(|(_, proof): (_, Proof)| Asked { person, session, proof }))
+    }
+}
