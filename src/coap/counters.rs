@@ -40,9 +40,9 @@ pub const METRICS: &[Metric] = &[
         name: REFUSED,
         kind: MetricKind::Counter,
         labels: &["reason"],
-        help: "What was beyond a limit of `[coap]`, by its key: `requests` and `observers` of all peers; of one peer `message_size` (or \
-               `options`), `requests_per_peer`, `bodies` (or `body_memory`), `body_size`, `body_time` (or `body_pause`), `kept_answers`, \
-               `observations`, `duplicates` (or `duplicate_memory`), `send_queue` (or `waiting`), `requests_to_peer`, `request_timeout`; and \
+        help: "What was beyond a limit of `[coap]`, by its key: `requests` and `observers` of all peers; of one peer `message_size`, \
+               `options`, `requests_per_peer`, `bodies`, `body_memory`, `body_size`, `body_time`, `body_pause`, `kept_answers`, \
+               `observations`, `duplicates`, `duplicate_memory`, `send_queue`, `waiting`, `requests_to_peer`, `request_timeout`; and \
                `critical_option` for one that is not known.",
     },
     Metric {
@@ -95,16 +95,22 @@ const EVENTS: [(&str, Number); 7] = [
     ("superseded", |counters| counters.superseded),
 ];
 
-const REASONS: [(&str, Number); 11] = [
+const REASONS: [(&str, Number); 17] = [
     ("message_size", |counters| counters.refused_messages),
+    ("options", |counters| counters.refused_many_options),
     ("requests_per_peer", |counters| counters.refused_busy),
     ("bodies", |counters| counters.refused_bodies),
+    ("body_memory", |counters| counters.refused_body_bytes + counters.displaced_for_bytes),
     ("body_size", |counters| counters.refused_size),
+    ("body_pause", |counters| counters.silent_bodies),
     ("body_time", |counters| counters.late_bodies),
     ("kept_answers", |counters| counters.displaced),
     ("observations", |counters| counters.refused_observations),
     ("duplicates", |counters| counters.forgotten),
+    ("duplicate_memory", |counters| counters.forgotten_answers),
     ("send_queue", |counters| counters.dropped),
+    ("waiting", |counters| counters.refused_waiting),
+    ("requests_to_peer", |counters| counters.refused_requests),
     ("request_timeout", |counters| counters.unanswered),
     ("critical_option", |counters| counters.refused_options),
 ];
@@ -131,7 +137,6 @@ pub(crate) struct Meters {
 pub(crate) struct Asked {
     classes: [Counter; 3],
     pub(crate) none: Counter,
-    pub(crate) busy: Counter,
 }
 
 /// What became of datagrams of strangers.
@@ -160,7 +165,7 @@ impl Meters {
             requests: refused("requests"),
             observers: refused("observers"),
             late: refused("request_timeout"),
-            asked: Asked { classes: ["2", "4", "5"].map(asked), none: asked("none"), busy: refused("requests_to_peer") },
+            asked: Asked { classes: ["2", "4", "5"].map(asked), none: asked("none") },
             strangers: Strangers {
                 let_in: strangers("let_in"),
                 challenged: strangers("challenged"),

@@ -7,7 +7,7 @@ use crate::{
 };
 use gatehouse_wire::coap::{
     Message,
-    endpoint::{Endpoint, Event, PingId, RequestError, RequestId},
+    endpoint::{Endpoint, Event, PingId, RequestId},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -49,12 +49,7 @@ impl AskedOnes {
                 self.requests.insert(id, (ticket, to));
                 self.tickets.insert(ticket, id);
             }
-            Err(error) => {
-                if error == RequestError::Busy {
-                    self.shared.meters.asked.busy.increment(1);
-                }
-                tell(to, Err(error.into()));
-            }
+            Err(error) => tell(to, Err(error.into())),
         }
     }
 

@@ -45,13 +45,6 @@ pub enum FrameRule {
     Options(OptionRule),
 }
 
-impl FrameRule {
-    /// Whether it is one of [`Limits`], and not of the protocol.
-    pub fn is_limit(self) -> bool {
-        matches!(self, Self::Long { .. } | Self::Options(OptionRule::TooMany))
-    }
-}
-
 impl Decoder {
     /// A decoder for the beginning of a stream.
     pub fn new(limits: Limits) -> Self {

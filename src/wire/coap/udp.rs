@@ -81,13 +81,6 @@ pub enum Rule {
     Options(OptionRule),
 }
 
-impl Rule {
-    /// Whether it is one of [`Limits`], and not of the protocol.
-    pub fn is_limit(self) -> bool {
-        matches!(self, Self::Long | Self::Options(OptionRule::TooMany))
-    }
-}
-
 impl Datagram {
     /// An empty message: acknowledgement, reset, or a confirmable one that asks for a sign of life (RFC 7252 §4.3).
     pub fn empty(kind: Kind, id: MessageId) -> Self {

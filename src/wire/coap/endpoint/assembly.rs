@@ -35,8 +35,19 @@ pub(super) enum Taken {
     Missing,
     /// The body is over its bound.
     TooLarge,
-    /// There are too many bodies, or too many bytes of them.
-    Busy,
+    /// There are too many bodies.
+    Many,
+    /// There are too many bytes of them.
+    Full,
+}
+
+/// How many bodies were given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GivenUp {
+    /// Nothing more came.
+    pub(super) silent: u64,
+    /// They took too long.
+    pub(super) late: u64,
 }
 
 impl Assemblies {
@@ -64,8 +75,11 @@ impl Assemblies {
             if !block.more() {
                 return Taken::Whole(payload.clone());
             }
-            if self.0.len() >= limits.bodies || held - freed + payload.len() > limits.body_bytes {
-                return Taken::Busy;
+            if self.0.len() >= limits.bodies {
+                return Taken::Many;
+            }
+            if held - freed + payload.len() > limits.body_bytes {
+                return Taken::Full;
             }
             let (until, expires) = (now + limits.body_time, now + limits.body_lifetime);
             self.0.push(Assembly { code, options: owned(options), data: BytesMut::from(&payload[..]), last: block, until, expires });
@@ -82,7 +96,7 @@ impl Assemblies {
         }
         if held + payload.len() > limits.body_bytes {
             self.0.swap_remove(place);
-            return Taken::Busy;
+            return Taken::Full;
         }
         body.data.extend_from_slice(payload);
         body.last = block;
@@ -106,10 +120,16 @@ impl Assemblies {
     }
 
     /// Gives up what is late, and says how many bodies that were.
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> u64 {
-        let before = self.0.len();
-        self.0.retain(|body| body.expires > now);
-        (before - self.0.len()) as u64
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> GivenUp {
+        let mut given_up = GivenUp { silent: 0, late: 0 };
+        self.0.retain(|body| {
+            if body.expires <= now {
+                let why = if body.expires == body.until { &mut given_up.late } else { &mut given_up.silent };
+                *why += 1;
+            }
+            body.expires > now
+        });
+        given_up
     }
 }
 
@@ -168,15 +188,20 @@ mod tests {
         for tag in 1..=2 {
             assert_eq!(take(&mut bodies, now, Some(tag), 0, true, 1), Taken::More);
         }
-        assert_eq!(take(&mut bodies, now, Some(3), 0, true, 1), Taken::Busy);
+        assert_eq!(take(&mut bodies, now, Some(3), 0, true, 1), Taken::Many);
         for number in 1..4 {
             assert_eq!(take(&mut bodies, now, Some(1), number, true, 1), Taken::More);
         }
         assert_eq!(bodies.bytes(), 80);
-        assert_eq!(take(&mut bodies, now, Some(2), 1, true, 1), Taken::Busy);
-        bodies.handle_timeout(now + Duration::from_secs(59));
+        assert_eq!(take(&mut bodies, now, Some(2), 1, true, 1), Taken::Full);
+        assert_eq!(bodies.handle_timeout(now + Duration::from_secs(59)), GivenUp { silent: 0, late: 0 });
         assert_eq!(bodies.len(), 1);
-        bodies.handle_timeout(now + Duration::from_secs(60));
+        assert_eq!(bodies.handle_timeout(now + Duration::from_secs(60)), GivenUp { silent: 1, late: 0 });
         assert!(bodies.is_empty());
+        // Blocks that come steadily, and never the last.
+        assert_eq!(take(&mut bodies, now, Some(1), 0, true, 1), Taken::More);
+        let end = now + Limits::default().body_time;
+        assert_eq!(take(&mut bodies, end - Duration::from_secs(1), Some(1), 1, true, 1), Taken::More);
+        assert_eq!(bodies.handle_timeout(end), GivenUp { silent: 0, late: 1 });
     }
 }

@@ -82,7 +82,12 @@ impl Endpoint {
             return Err(RequestError::NoRequest(request.message.code));
         }
         let full = matches!(self.link, Link::Udp(_)) && self.waiting() >= self.config.limits.waiting;
-        if full || self.client.requests.len() >= self.config.limits.exchanges_out {
+        if full {
+            self.counters.refused_waiting += 1;
+            return Err(RequestError::Busy);
+        }
+        if self.client.requests.len() >= self.config.limits.exchanges_out {
+            self.counters.refused_requests += 1;
             return Err(RequestError::Busy);
         }
         let mut shape = request.message.clone();

@@ -10,7 +10,7 @@ use super::{
     reliability::{Due, Outbound},
     server::Arrival,
 };
-use crate::coap::{self, Datagram, Kind, Message, MessageId};
+use crate::coap::{self, Datagram, Kind, Message, MessageId, OptionRule, udp::Rule};
 use bytes::{Bytes, BytesMut};
 use std::{
     collections::VecDeque,
@@ -100,7 +100,8 @@ impl Endpoint {
             Ok(datagram) => self.receive(now, datagram),
             Err(error) => {
                 self.counters.malformed += 1;
-                self.counters.refused_messages += u64::from(error.rule.is_limit());
+                self.counters.refused_messages += u64::from(error.rule == Rule::Long);
+                self.counters.refused_many_options += u64::from(error.rule == Rule::Options(OptionRule::TooMany));
                 // RFC 7252 §4.2: only a confirmable message is rejected aloud.
                 if let Some(id) = error.reset() {
                     self.send_empty(Kind::Reset, id);
@@ -213,7 +214,9 @@ impl Endpoint {
                 self.answered_with(*id, datagram.clone());
                 self.enqueue(datagram);
             }
-            Some(Arrival { confirmable: true, .. }) if self.waiting() >= self.config.limits.waiting => self.counters.dropped += 1,
+            Some(Arrival { confirmable: true, .. }) if self.waiting() >= self.config.limits.waiting => {
+                self.counters.refused_waiting += 1;
+            }
             Some(Arrival { confirmable: true, .. }) => self.send(now, Owner::Answer, message, true),
             Some(Arrival { confirmable: false, .. }) => self.send_non_confirmable(now, Owner::Answer, message),
         }
@@ -230,7 +233,7 @@ impl Endpoint {
         let capacity = self.config.limits.dedup_bytes;
         if let Some(udp) = self.udp_mut() {
             let forgotten = udp.dedup.answer(id, datagram, capacity);
-            self.counters.forgotten += forgotten;
+            self.counters.forgotten_answers += forgotten;
         }
     }
 

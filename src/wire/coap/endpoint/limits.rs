@@ -85,27 +85,40 @@ pub struct Counters {
     pub malformed: u64,
     /// Messages that nothing here waits for.
     pub unexpected: u64,
-    /// Messages over [`Limits::message`] or [`Limits::options`].
+    /// Messages over [`Limits::message`].
     pub refused_messages: u64,
+    /// Messages over [`Limits::options`].
+    pub refused_many_options: u64,
     /// Requests answered with 5.03 because of [`Limits::exchanges_in`], or because the connection is about to end.
     pub refused_busy: u64,
-    /// Requests answered with 5.03 because of [`Limits::bodies`] or [`Limits::body_bytes`].
+    /// Requests answered with 5.03 because of [`Limits::bodies`].
     pub refused_bodies: u64,
-    /// Bodies of requests that were given up because of [`Limits::body_lifetime`] or [`Limits::body_time`].
+    /// Requests answered with 5.03 because of [`Limits::body_bytes`].
+    pub refused_body_bytes: u64,
+    /// Bodies of requests that were given up because of [`Limits::body_lifetime`].
+    pub silent_bodies: u64,
+    /// Bodies of requests that were given up because of [`Limits::body_time`].
     pub late_bodies: u64,
-    /// Representations that made room because of [`Limits::served_bodies`] or [`Limits::served_bytes`].
+    /// Representations that made room because of [`Limits::served_bodies`].
     pub displaced: u64,
-    /// Messages whose copies are not recognised any more, or not answered as before, because of [`Limits::dedup_entries`]
-    /// or [`Limits::dedup_bytes`].
+    /// Representations that made room because of [`Limits::served_bytes`].
+    pub displaced_for_bytes: u64,
+    /// Messages whose copies are not recognised any more because of [`Limits::dedup_entries`].
     pub forgotten: u64,
+    /// Messages whose copies are not answered as before because of [`Limits::dedup_bytes`].
+    pub forgotten_answers: u64,
     /// Bodies over [`Limits::body`], in either direction.
     pub refused_size: u64,
     /// Registrations answered without an observation because of [`Limits::observations`].
     pub refused_observations: u64,
     /// Requests answered with 4.02 for an option that nobody here knows.
     pub refused_options: u64,
-    /// Messages that were dropped because of [`Limits::queue_bytes`] or [`Limits::waiting`].
+    /// Messages that were dropped because of [`Limits::queue_bytes`], or because they had no message id or no form left.
     pub dropped: u64,
+    /// Answers that were dropped, and requests of ours that were refused, because of [`Limits::waiting`].
+    pub refused_waiting: u64,
+    /// Requests of ours that were refused because of [`Limits::exchanges_out`].
+    pub refused_requests: u64,
     /// Requests that the application never answered.
     pub unanswered: u64,
     /// Notifications that a newer one replaced before they left.

@@ -24,19 +24,32 @@ struct Served {
     expires: Instant,
 }
 
+/// How many answers made room for another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Displaced {
+    /// Because there were too many.
+    pub(super) for_number: u64,
+    /// Because they took too much.
+    pub(super) for_bytes: u64,
+}
+
 impl ServedBodies {
     /// Keeps an answer for the requests of its further blocks. A newer answer to the same request takes its place.
     /// Says how many others made room.
-    pub(super) fn keep(&mut self, code: Code, request: &Options, answer: Message, expires: Instant, limits: &Limits) -> u64 {
-        let mut displaced = 0;
+    pub(super) fn keep(&mut self, code: Code, request: &Options, answer: Message, expires: Instant, limits: &Limits) -> Displaced {
+        let mut displaced = Displaced::default();
         if let Some(place) = self.place(code, request) {
             self.drop_at(place);
         }
-        while !self.bodies.is_empty()
-            && (self.bodies.len() >= limits.served_bodies || self.bytes + answer.payload.len() > limits.served_bytes)
-        {
+        while !self.bodies.is_empty() {
+            if self.bodies.len() >= limits.served_bodies {
+                displaced.for_number += 1;
+            } else if self.bytes + answer.payload.len() > limits.served_bytes {
+                displaced.for_bytes += 1;
+            } else {
+                break;
+            }
             self.drop_at(0);
-            displaced += 1;
         }
         if answer.payload.len() <= limits.served_bytes && limits.served_bodies > 0 {
             self.bytes += answer.payload.len();

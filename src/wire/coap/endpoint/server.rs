@@ -172,8 +172,12 @@ impl Endpoint {
                 let options = Options::builder().uint(OptionNumber::SIZE1, most).build();
                 self.answer_now(now, asked, Message::new(Code::REQUEST_ENTITY_TOO_LARGE, Token::EMPTY).with_options(options));
             }
-            Taken::Busy => {
+            Taken::Many => {
                 self.counters.refused_bodies += 1;
+                self.answer_unavailable(now, asked);
+            }
+            Taken::Full => {
+                self.counters.refused_body_bytes += 1;
                 self.answer_unavailable(now, asked);
             }
         }
@@ -272,7 +276,9 @@ impl Endpoint {
                 let payload = answer.payload.slice(..chunk.min(answer.payload.len()));
                 let message = Message { options: merged(&answer.options, &extra), payload, ..answer.clone() };
                 let expires = now + self.config.limits.body_lifetime;
-                self.counters.displaced += self.server.served.keep(code, request, answer, expires, &self.config.limits);
+                let displaced = self.server.served.keep(code, request, answer, expires, &self.config.limits);
+                self.counters.displaced += displaced.for_number;
+                self.counters.displaced_for_bytes += displaced.for_bytes;
                 Some(message)
             }
         }
@@ -316,7 +322,9 @@ impl Endpoint {
     }
 
     pub(super) fn server_handle_timeout(&mut self, now: Instant) {
-        self.counters.late_bodies += self.server.assemblies.handle_timeout(now);
+        let given_up = self.server.assemblies.handle_timeout(now);
+        self.counters.silent_bodies += given_up.silent;
+        self.counters.late_bodies += given_up.late;
         self.server.served.handle_timeout(now);
         let mut acknowledge = Vec::new();
         for asked in self.server.exchanges.values_mut() {

@@ -1,7 +1,10 @@
 //! Messages in a stream: how long they may be, and what stands between them (RFC 8323 §3, §5.3).
 
 use super::{Config, Endpoint, Link, Phase, TcpStyle};
-use crate::coap::{self, Message, OptionNumber, Token, tcp};
+use crate::coap::{
+    self, Message, OptionNumber, OptionRule, Token,
+    tcp::{self, FrameRule},
+};
 use bytes::{Bytes, BytesMut};
 use std::{collections::VecDeque, time::Instant};
 
@@ -90,7 +93,8 @@ impl Endpoint {
                 Ok(None) => break,
                 Err(error) => {
                     self.counters.malformed += 1;
-                    self.counters.refused_messages += u64::from(error.rule.is_limit());
+                    self.counters.refused_messages += u64::from(matches!(error.rule, FrameRule::Long { .. }));
+                    self.counters.refused_many_options += u64::from(error.rule == FrameRule::Options(OptionRule::TooMany));
                     self.refuse(None, error.to_string());
                 }
             }

@@ -5,6 +5,7 @@ mod corpus;
 mod differential;
 mod generator;
 mod hostile;
+mod limits;
 mod rfc7252;
 mod rfc7641;
 mod rfc7959;
