@@ -15,8 +15,8 @@ const CHAIN: &str = "good/p256-long";
 
 /// What it presents.
 pub(crate) fn device() -> Credentials {
-    let [chain, key] = ["chain.pem", "leaf-key.pem"].map(|name| fs::read(folder::home().join(CHAIN).join(name)).unwrap());
-    Credentials::from_pem(&chain, &Secret::new(key)).unwrap()
+    let [chain, key] = ["chain.pem", "leaf-key.pem"].map(|name| fs::read(folder::home().join(CHAIN).join(name)).expect("kept"));
+    Credentials::from_pem(&chain, &Secret::new(key)).expect("credentials")
 }
 
 /// What it wants.
@@ -26,10 +26,10 @@ pub(crate) fn options(device: &Credentials) -> ClientOptions<'_> {
 
 /// The door's own certificate: nothing depends on who signed it.
 pub(crate) fn own() -> Arc<dyn CertificateSource> {
-    let key = KeyPair::generate().unwrap();
-    let own = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
-    let signer = SoftwareKey::from_pkcs8(Secret::new(key.serialize_der())).unwrap();
-    Arc::new(Own(Arc::new(Credentials::from_signer(vec![own.der().to_vec()], Arc::new(signer)).unwrap())))
+    let key = KeyPair::generate().expect("a key");
+    let own = CertificateParams::new(vec!["localhost".to_owned()]).expect("names").self_signed(&key).expect("a certificate");
+    let signer = SoftwareKey::from_pkcs8(Secret::new(key.serialize_der())).expect("a key");
+    Arc::new(Own(Arc::new(Credentials::from_signer(vec![own.der().to_vec()], Arc::new(signer)).expect("credentials"))))
 }
 
 #[derive(Debug)]
@@ -43,13 +43,19 @@ impl CertificateSource for Own {
 
 /// Lets in who presents a chain below the anchors of that one.
 pub(crate) fn judge() -> Arc<Judge> {
-    let kept: Bundle = folder::read(&folder::home().join(CHAIN)).unwrap();
-    let certificate = |der: &Vec<u8>| Certificate::from_der(der).unwrap();
-    let anchors = kept.anchors.iter().map(certificate).fold(Anchors::builder(), |builder, anchor| builder.anchor(anchor));
-    Arc::new(Judge(anchors.build().unwrap()))
+    judge_of(CHAIN)
 }
 
-/// Asks `pki` with the anchors of a kept chain.
+/// Lets in who presents a chain below the anchors of this one of `certs/`, with what is configured below them.
+pub(crate) fn judge_of(chain: &str) -> Arc<Judge> {
+    let kept: Bundle = folder::read(&folder::home().join(chain)).expect("kept");
+    let certificate = |der: &Vec<u8>| Certificate::from_der(der).expect("a certificate");
+    let anchors = kept.anchors.iter().map(certificate).fold(Anchors::builder(), |builder, anchor| builder.anchor(anchor));
+    let builder = kept.intermediates.iter().map(certificate).fold(anchors, |builder, known| builder.intermediate(known));
+    Arc::new(Judge(builder.build().expect("every chain has an anchor")))
+}
+
+/// Asks `pki`.
 #[derive(Debug)]
 pub(crate) struct Judge(Anchors);
 

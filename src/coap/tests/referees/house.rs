@@ -1,21 +1,15 @@
 //! The door with a small set of resources, behind any of the four transports.
 
+use crate::secure::{judge_of, own};
 use gatehouse_base::{SimulatedClock, SystemRandom};
-use gatehouse_certs::{
-    chain::{Bundle, Question},
-    folder,
-};
+use gatehouse_certs::{chain::Question, folder};
 use gatehouse_coap::{
     Anyone, Common, Config, Framing, Granted, Refusal, Refusals, Request, Response, Route, Routes, Server, Traces, VerifiedPeer, time,
 };
-use gatehouse_net::{CertificateSource, ClientJudge, Credentials, DatagramGate, DatagramListener, Dtls, Gate, Listener, Shutdown, Tls};
-use gatehouse_pki::{
-    Anchors, Certificate, ExpiredLeaf, KeyIdentifiers, Policy, Purpose, Rejection, Revocation, SoftwareKey, VerifiedChain,
-};
-use gatehouse_types::{Secret, UnixTime};
+use gatehouse_net::{DatagramGate, DatagramListener, Dtls, Gate, Listener, Shutdown, Tls};
+use gatehouse_types::UnixTime;
 use gatehouse_wire::coap::{Code, ContentFormat};
-use rcgen::{CertificateParams, KeyPair};
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
 /// What `/greeting` says.
@@ -52,7 +46,7 @@ impl House {
     /// `coaps+tcp` for whoever presents a chain below the anchors of this one of `certs/`.
     pub(crate) fn tls(chain: &str, framing: Framing) -> Self {
         let clock = clock();
-        let tls = Tls::for_devices("tls", own(), &[b"coap"], Arc::new(Judge::of(&kept(chain))), clock.clone());
+        let tls = Tls::for_devices("tls", own(), &[b"coap"], judge_of(chain), clock.clone());
         Self::stream(Listener::bind("tls", ([127, 0, 0, 1], 0).into(), Some(tls)).expect("bound"), framing, clock)
     }
 
@@ -66,7 +60,7 @@ impl House {
     pub(crate) fn dtls(chain: &str) -> Self {
         let clock = clock();
         let gate = DatagramGate::new(&gatehouse_net::Config::default());
-        let dtls = Dtls::new("dtls", &gate, own(), &[b"coap"], Arc::new(Judge::of(&kept(chain))), clock.clone(), &SystemRandom);
+        let dtls = Dtls::new("dtls", &gate, own(), &[b"coap"], judge_of(chain), clock.clone(), &SystemRandom);
         Self::datagram(DatagramListener::bind("dtls", ([127, 0, 0, 1], 0).into(), gate, Some(dtls)).expect("bound"), clock)
     }
 
@@ -149,68 +143,6 @@ async fn tell(chain: Granted<VerifiedPeer>, request: Request) -> Response {
 
 async fn turn_around(_: Granted<Anyone>, request: Request) -> Response {
     Response::body(ContentFormat::OCTET_STREAM, request.body().iter().rev().copied().collect::<Vec<_>>()).with_code(Code::CHANGED)
-}
-
-/// The door's own certificate: nothing depends on who signed it.
-fn own() -> Arc<dyn CertificateSource> {
-    let key = KeyPair::generate().expect("a key");
-    let names = vec!["localhost".to_owned()];
-    let own = CertificateParams::new(names).expect("names").self_signed(&key).expect("a certificate");
-    let signer = SoftwareKey::from_pkcs8(Secret::new(key.serialize_der())).expect("a key");
-    let credentials = Credentials::from_signer(vec![own.der().to_vec()], Arc::new(signer)).expect("credentials");
-    Arc::new(Own(Arc::new(credentials)))
-}
-
-#[derive(Debug)]
-struct Own(Arc<Credentials>);
-
-impl CertificateSource for Own {
-    fn current(&self) -> Option<Arc<Credentials>> {
-        Some(Arc::clone(&self.0))
-    }
-}
-
-/// Asks `pki` with the anchors of a kept chain, and with what is configured below them.
-struct Judge(Anchors);
-
-impl Judge {
-    const POLICY: Policy = Policy {
-        purpose: Purpose::Client,
-        expired_leaf: ExpiredLeaf::Refuse,
-        revocation: Revocation::WhenPresent,
-        key_identifiers: KeyIdentifiers::Require,
-    };
-
-    fn of(bundle: &Bundle) -> Self {
-        let certificate = |der: &Vec<u8>| Certificate::from_der(der).expect("a good anchor");
-        let anchors = bundle.anchors.iter().map(certificate).fold(Anchors::builder(), |builder, anchor| builder.anchor(anchor));
-        let builder = bundle.intermediates.iter().map(certificate).fold(anchors, |builder, known| builder.intermediate(known));
-        Self(builder.build().expect("every chain has an anchor"))
-    }
-}
-
-impl ClientJudge for Judge {
-    fn judge(&self, presented: &[&[u8]], now: UnixTime) -> Result<VerifiedChain, Rejection> {
-        self.0.verify(presented, &Self::POLICY, now)
-    }
-
-    fn still_good(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), Rejection> {
-        self.0.recheck(chain, &Self::POLICY, now)
-    }
-
-    fn changes(&self) -> Option<watch::Receiver<u64>> {
-        None
-    }
-}
-
-impl fmt::Debug for Judge {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Judge")
-    }
-}
-
-fn kept(chain: &str) -> Bundle {
-    folder::read(&folder::home().join(chain)).expect("the chain is kept")
 }
 
 /// The files of a client: its chain, and the key of its leaf.

@@ -8,6 +8,9 @@ mod device;
 mod house;
 mod libcoap;
 mod raw;
+#[allow(dead_code, reason = "each of its users takes what it needs")]
+#[path = "../it/secure.rs"]
+mod secure;
 
 /// As the clients take and print bytes.
 fn hex(bytes: &[u8]) -> String {
