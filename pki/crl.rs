@@ -107,6 +107,11 @@ impl CertificateList {
         &self.der
     }
 
+    /// The list as PEM.
+    pub fn pem(&self) -> String {
+        pem::encode(pem::REVOCATION_LIST, &self.der)
+    }
+
     /// Who issued it.
     pub fn issuer(&self) -> &DistinguishedName {
         &self.issuer

@@ -6,7 +6,7 @@ use gatehouse_ca::{
     Authority, CaId, CaInfo, CertificateId, InstancePlan, Issuance, Issuing, KeyHome, KeyInfo, Reason, Record, Renewal, RootCustody, Seat,
     Standing, StretchCost, unlock::KeySource,
 };
-use gatehouse_pki::{Builtin, Certificate, Csr, Facts, Fingerprint, KeyAlgorithm, KeyId, Profile};
+use gatehouse_pki::{Builtin, Certificate, CertificateList, Csr, Facts, Fingerprint, KeyAlgorithm, KeyId, Profile};
 use gatehouse_types::{OrganisationId, UnixTime};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
@@ -285,7 +285,8 @@ pub async fn perform(authority: &Authority, order: Order, now: UnixTime) -> Resu
             authority.publish().await?;
             let own = own(authority, id)?;
             let list = authority.crl(&own.public_key().key_id()).ok_or_else(|| missing(id))?;
-            Ok(Answer::Text(pem_block("X509 CRL", list.der())))
+            let list = CertificateList::from_der(list.der()).map_err(|error| invalid("authority", error))?;
+            Ok(Answer::Text(list.pem()))
         }
         Order::Halt { note } => match authority.halt(&note).await? {
             Issuance::Halted { cause, since } => Ok(Answer::Done(format!("issuing is halted since {since}: {cause}"))),
@@ -425,13 +426,6 @@ fn random_id() -> OrganisationId {
 fn pem(own: &Certificate, above: &[Certificate]) -> String {
     let sent = above.len().saturating_sub(1);
     std::iter::once(own).chain(&above[..sent]).map(Certificate::pem).collect()
-}
-
-fn pem_block(label: &str, der: &[u8]) -> String {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let text = STANDARD.encode(der);
-    let lines: Vec<String> = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(field: &'static str, text: &str) -> Result<T, Refusal> {
