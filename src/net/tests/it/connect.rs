@@ -11,7 +11,10 @@ use gatehouse_testkit::{
 };
 use gatehouse_types::{Secret, UnixTime};
 use std::{fs, net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 fn device() -> Credentials {
     let chain = fs::read(file("good/p256-long", "chain.pem")).expect("kept");
@@ -104,6 +107,36 @@ async fn a_stock_server_is_believed_by_its_chain_for_servers_only() {
             (Ok((_, server)), None) => assert!(server.chain().is_some()),
             (Err(ConnectError::Refused(Refusal::Chain(refused))), Some(rule)) => assert_eq!(refused.rule(), rule),
             (other, _) => panic!("{chain}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stock_server_that_knows_the_root_alone_is_presented_the_whole_chain() {
+    let name = |chain: &str, name: &str| file(chain, name).display().to_string();
+    let (own, key, anchors) =
+        (name("good/server", "chain.pem"), name("good/server", "leaf-key.pem"), name("good/p256-long", "anchors.pem"));
+    let at = UnixTime::from(Question::CLIENT.at).secs().to_string();
+    let whole = device();
+    assert!(whole.chain().count() > 1, "with intermediates");
+    let chain = fs::read(file("good/p256-long", "chain.pem")).expect("kept");
+    let leaf = Certificate::chain_from_pem(&chain).expect("a chain").remove(0).pem();
+    let leaf = Credentials::from_pem(leaf.as_bytes(), &Secret::new(key_of("good/p256-long").expect("kept"))).expect("credentials");
+    for version in ["-tls1_2", "-tls1_3"] {
+        let arguments =
+            ["-cert", &own, "-key", &key, "-Verify", "5", "-verify_return_error", "-CAfile", &anchors, "-attime", &at, "-rev", version];
+        let Some((_server, address)) = s_server(&arguments) else { return };
+        for (credentials, is_let_in) in [(&whole, true), (&leaf, false)] {
+            let connector = Connector::new(options(ServerTrust::danger_anything(), Some(credentials))).expect("usable");
+            let answer = async {
+                // In TLS 1.3 the client is done before the server has judged it.
+                let (mut stream, _) = connector.connect(TcpStream::connect(address).await.ok()?, None).await.ok()?;
+                stream.write_all(b"abc\n").await.ok()?;
+                let mut answer = [0; 4];
+                stream.read_exact(&mut answer).await.ok()?;
+                Some(answer)
+            };
+            assert_eq!(answer.await, is_let_in.then_some(*b"cba\n"), "{version}");
         }
     }
 }
