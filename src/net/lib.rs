@@ -41,6 +41,8 @@ pub use certs::{CertificateSource, Credentials, CredentialsError, FileCertificat
 pub use clients::{ClientJudge, FileClients};
 pub use config::Config;
 pub use connect::{ClientOptions, ConnectError, Connector};
+#[cfg(any(test, fuzzing))]
+pub use dtls::fuzzed;
 pub use dtls::{Dtls, DtlsClient, DtlsConnector};
 pub use files::{FromFiles, watch};
 pub use gate::Gate;

@@ -5,12 +5,13 @@
 //! timers of a handshake; the deadlines that are told here are made of what it says is left.
 //!
 //! When a server's handshake is finished, [`Connected`] goes on and OpenSSL's part is freed. Clients, of which there are few, stay with it,
-//! and so do the rare peers about whose first records or wishes not enough is known.
+//! and so do the rare peers that have asked for short records. What anybody writes under a peer's address keeps nobody there: as soon as
+//! both ends have keys, OpenSSL gets of the encrypted records only those that the peer has made.
 
 use super::{
     connected::Connected,
-    protection::{Agreed, Progress, Protection, Suite, may_count, records},
-    record::{has_plain_alert, has_room, is_encrypted},
+    protection::{Agreed, Progress, Protection, Suite, may_be_early},
+    record::{has_plain_alert, has_room, is_encrypted, part},
     sessions::Sessions,
 };
 use crate::{
@@ -34,22 +35,24 @@ pub(crate) const OVERHEAD: usize = 13 + 8 + 16;
 /// No record holds more (RFC 5246 §6.2.1).
 const MAX_PLAINTEXT: usize = 16_384;
 
-/// Encrypted datagrams that are kept for when there are keys for them, because the network has changed their order. OpenSSL would
+/// Encrypted records that are kept for when there are keys for them, because the network has changed their order. OpenSSL would
 /// keep a hundred, each in a buffer of its own of 16 kB.
-const MAX_EARLY: u8 = 4;
+const MAX_EARLY: usize = 4;
+
+/// Records that say something and have overtaken the end of the handshake. OpenSSL would keep a hundred of them, too.
+const MAX_OVERTAKEN: usize = 4;
 
 /// How OpenSSL calls the state in which the peer has announced its keys, so that encrypted datagrams are not early any more.
 const KEYS_ANNOUNCED: &str = "TRCCS";
 
-/// All that a peer may send before its handshake is over: several times what chain and repetitions take.
+/// All that OpenSSL takes in before a handshake is over: several times what chain and repetitions are long.
 const MAX_HANDSHAKE: usize = 96 * 1024;
-
-/// What is kept of the encrypted records of a handshake, so that whoever goes on behind it knows which have come: the last message thirty
-/// times, or one long record that has overtaken it. Repetitions in the clear take nothing of that.
-const MAX_SEEN: usize = 2048;
 
 /// A master secret (RFC 5246 §8.1).
 const MASTER: usize = 48;
+
+/// Content type (RFC 5246 §6.2.1).
+const APPLICATION_DATA: u8 = 23;
 
 /// The random bytes of either side.
 const RANDOM: usize = 32;
@@ -58,7 +61,8 @@ const RANDOM: usize = 32;
 /// circle.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
-/// After this time without a record an association on OpenSSL gives its buffers back, which is a third of what it takes.
+/// After this time without a record an association on OpenSSL gives its buffers back, which is a third of what it takes. In a server's
+/// handshake they go back whenever it waits: crowds that wait are what peers can make us hold.
 const REST_AFTER: Duration = Duration::from_secs(10);
 
 /// A conversation with one peer.
@@ -75,8 +79,14 @@ struct OnOpenSsl {
     mtu: usize,
     demanded: Demanded,
     phase: Phase,
-    /// The encrypted records that OpenSSL got in the handshake; nothing when they were too many.
-    seen: Option<Vec<Bytes>>,
+    /// The encrypted records that came before there were keys.
+    early: Vec<Bytes>,
+    /// How many records have overtaken the end of the handshake.
+    overtaken: usize,
+    /// A server's keys, once both ends have them, and with them which records came.
+    keys: Option<Protection>,
+    /// Whether somebody else goes on behind the handshake. It is tried once: from then on OpenSSL reads what nobody else counts.
+    may_hand_over: bool,
     /// Where a server's sessions are.
     sessions: Option<Arc<Sessions>>,
     /// When OpenSSL wants to send a flight again.
@@ -84,7 +94,6 @@ struct OnOpenSsl {
     /// When the buffers are given back, while they are there.
     rest: Option<Instant>,
     events: VecDeque<Event>,
-    early: u8,
     received: usize,
     /// What OpenSSL said when it broke off.
     fault: Option<String>,
@@ -172,7 +181,7 @@ impl DtlsAssociation {
     #[cfg(test)]
     pub(super) fn clients_protection(&self) -> Option<Protection> {
         match &self.0 {
-            State::OpenSsl(begun) => begun.protection().map(Protection::turned),
+            State::OpenSsl(begun) => Some(begun.agreed()?.go_on(begun.stream.get_ref().sent)?.turned()),
             State::Connected(_) => None,
         }
     }
@@ -194,12 +203,14 @@ impl OnOpenSsl {
             mtu,
             demanded,
             phase: Phase::Handshake,
-            seen: sessions.is_some().then(Vec::new),
+            early: Vec::new(),
+            overtaken: 0,
+            keys: None,
+            may_hand_over: sessions.is_some(),
             sessions,
             deadline: None,
             rest: None,
             events: VecDeque::new(),
-            early: 0,
             received: 0,
             fault: None,
         }
@@ -207,23 +218,37 @@ impl OnOpenSsl {
 
     /// What goes on from here, once a server's handshake is finished and OpenSSL has told all that it has read.
     fn connected(&mut self) -> Option<Connected> {
-        if self.phase != Phase::Established {
+        if self.phase != Phase::Established || !std::mem::take(&mut self.may_hand_over) {
             return None;
         }
-        let (seen, sessions) = (self.seen.take()?, self.sessions.clone()?);
+        self.keys();
+        let (keys, sessions) = (self.keys.take()?, self.sessions.clone()?);
         let ssl = self.stream.ssl();
         // A client whose buffers are small is left to who heeds them.
         if ffi::limits_fragments(ssl) {
             return None;
         }
         let id = ssl.session()?.id().to_vec();
-        let protection = self.protection()?;
+        let protection = keys.go_on(self.stream.get_ref().sent)?;
         let (events, outgoing) = (std::mem::take(&mut self.events), self.stream.get_ref().outgoing.clone());
-        Some(Connected::new(protection, self.mtu, &seen, outgoing, events, sessions, id))
+        Some(Connected::new(protection, self.mtu, outgoing, events, sessions, id))
+    }
+
+    /// A server's keys, once the client has announced its own. What came early counts as come.
+    fn keys(&mut self) -> Option<&mut Protection> {
+        if self.keys.is_none() && self.sessions.is_some() {
+            let mut keys = self.agreed()?;
+            for record in self.early.drain(..) {
+                // What it says OpenSSL hears, or nobody.
+                drop(keys.open(&record));
+            }
+            self.keys = Some(keys);
+        }
+        self.keys.as_mut()
     }
 
     /// A server's end of what the handshake has agreed on.
-    fn protection(&self) -> Option<Protection> {
+    fn agreed(&self) -> Option<Protection> {
         let ssl = self.stream.ssl();
         let (mut master, mut client_random, mut server_random) = (vec![0; MASTER], [0; RANDOM], [0; RANDOM]);
         let lengths =
@@ -232,9 +257,9 @@ impl OnOpenSsl {
         if lengths != (MASTER, RANDOM, RANDOM) {
             return None;
         }
-        let suite = Suite::named(ssl.current_cipher()?.name())?;
+        let suite = Suite::named(ffi::suite(ssl)?)?;
         let agreed = Agreed { suite, master: master.expose(), client_random: &client_random, server_random: &server_random };
-        Protection::new(&agreed, self.stream.get_ref().sent)
+        Protection::new(&agreed)
     }
 
     /// Lets OpenSSL do what it can with what is there.
@@ -242,6 +267,9 @@ impl OnOpenSsl {
         // What others on this thread left in OpenSSL's queue would be taken for a fault of this peer's.
         ffi::forget_errors();
         if self.phase == Phase::Handshake {
+            if !ffi::allocate_buffers(&mut self.stream) {
+                return self.end(Closed::Protocol);
+            }
             match self.stream.do_handshake() {
                 Ok(()) => match (found(self.stream.ssl()), self.demanded) {
                     (Some(chain), _) => self.establish(Proof::Chain(chain)),
@@ -249,7 +277,7 @@ impl OnOpenSsl {
                     // OpenSSL would have to let somebody in whom it did not have judged.
                     (None, Demanded::Chain) => self.end(Closed::Certificate),
                 },
-                Err(error) if error.code() == ErrorCode::WANT_READ => {}
+                Err(error) if error.code() == ErrorCode::WANT_READ => self.pause(),
                 Err(error) => {
                     self.fault = Some(error.to_string());
                     let refused = refusal(self.stream.ssl()).is_some();
@@ -264,16 +292,60 @@ impl OnOpenSsl {
         ffi::forget_errors();
     }
 
-    /// Keeps the records that may count.
-    fn see(&mut self, datagram: &[u8]) {
-        let Some(seen) = &mut self.seen else { return };
-        for record in records(datagram).filter(|record| may_count(record)) {
-            if !seen.iter().any(|known| known == record) {
-                seen.push(Bytes::copy_from_slice(record));
+    /// Gives OpenSSL a datagram, or a part of it.
+    fn take(&mut self, now: Instant, part: &[u8]) {
+        self.stream.get_mut().incoming = Some(Bytes::copy_from_slice(part));
+        self.step(now);
+        // What OpenSSL has not asked for is of no use to it later either.
+        self.stream.get_mut().incoming = None;
+    }
+
+    /// Whether OpenSSL is to get an encrypted record of the handshake.
+    fn hears(&mut self, record: &[u8]) -> bool {
+        if self.stream.ssl().state_string() != KEYS_ANNOUNCED {
+            let is_known = self.early.iter().any(|known| known == record);
+            let hears = may_be_early(record) && (is_known || self.early.len() < MAX_EARLY);
+            if hears && !is_known {
+                self.early.push(Bytes::copy_from_slice(record));
             }
+            return hears;
         }
-        if seen.iter().map(Bytes::len).sum::<usize>() > MAX_SEEN {
-            self.seen = None;
+        let overtakes = record.first() == Some(&APPLICATION_DATA);
+        if overtakes && self.overtaken == MAX_OVERTAKEN {
+            return false;
+        }
+        // A client's end has OpenSSL alone.
+        let hears = self.keys().is_none_or(|keys| keys.open(record).is_ok());
+        self.overtaken += usize::from(overtakes && hears);
+        hears
+    }
+
+    /// Takes in a datagram up to the end of the handshake. What is behind that is the answer.
+    fn shake_hands<'a>(&mut self, now: Instant, datagram: &'a [u8]) -> &'a [u8] {
+        // Nobody could refuse a certificate where none is presented: an alert in the clear is a stranger's (RFC 6347 §4.1.2.7).
+        if self.sessions.is_some() && self.stream.ssl().session_reused() && has_plain_alert(datagram) {
+            return &[];
+        }
+        let mut rest = datagram;
+        while !rest.is_empty() && self.phase == Phase::Handshake {
+            let (part, behind) = part(rest);
+            if has_room(part, self.least()) && (!is_encrypted(part) || self.hears(part)) {
+                self.received = self.received.saturating_add(part.len());
+                if self.received > MAX_HANDSHAKE {
+                    self.end(Closed::Protocol);
+                } else {
+                    self.take(now, part);
+                }
+            }
+            rest = behind;
+        }
+        rest
+    }
+
+    /// Gives the buffers back while a server waits for more of a handshake.
+    fn pause(&mut self) {
+        if self.phase == Phase::Handshake && self.sessions.is_some() {
+            ffi::free_buffers(&mut self.stream);
         }
     }
 
@@ -337,10 +409,14 @@ impl OnOpenSsl {
 impl Association for DtlsAssociation {
     fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
         match &mut self.0 {
-            State::OpenSsl(begun) => {
-                begun.handle_datagram(now, datagram);
+            State::OpenSsl(begun) if begun.phase == Phase::Handshake => {
+                let rest = begun.shake_hands(now, datagram);
                 self.hand_over();
+                if !rest.is_empty() {
+                    self.handle_datagram(now, rest);
+                }
             }
+            State::OpenSsl(begun) => begun.hear(now, datagram),
             State::Connected(connected) => connected.handle_datagram(datagram),
         }
     }
@@ -388,34 +464,13 @@ impl Association for DtlsAssociation {
     }
 }
 
-impl Association for OnOpenSsl {
-    fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
-        if !has_room(datagram, self.least()) {
-            return;
+/// What an association is asked, as far as OpenSSL answers it.
+impl OnOpenSsl {
+    /// Takes in a datagram behind the handshake.
+    fn hear(&mut self, now: Instant, datagram: &[u8]) {
+        if self.phase == Phase::Established && has_room(datagram, self.least()) {
+            self.take(now, datagram);
         }
-        match self.phase {
-            Phase::Over => return,
-            Phase::Established => {}
-            // Nobody could refuse a certificate where none is presented: an alert in the clear is a stranger's (RFC 6347 §4.1.2.7).
-            Phase::Handshake if self.sessions.is_some() && self.stream.ssl().session_reused() && has_plain_alert(datagram) => return,
-            Phase::Handshake => {
-                self.received = self.received.saturating_add(datagram.len());
-                if self.received > MAX_HANDSHAKE {
-                    return self.end(Closed::Protocol);
-                }
-                if is_encrypted(datagram) && self.stream.ssl().state_string() != KEYS_ANNOUNCED {
-                    self.early = self.early.saturating_add(1);
-                    if self.early > MAX_EARLY {
-                        return;
-                    }
-                }
-                self.see(datagram);
-            }
-        }
-        self.stream.get_mut().incoming = Some(Bytes::copy_from_slice(datagram));
-        self.step(now);
-        // What OpenSSL has not asked for is of no use to it later either.
-        self.stream.get_mut().incoming = None;
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -430,7 +485,8 @@ impl Association for OnOpenSsl {
         if self.deadline.is_none_or(|deadline| deadline > now) {
             return;
         }
-        if ffi::handle_timeout(&mut self.stream) {
+        if ffi::allocate_buffers(&mut self.stream) && ffi::handle_timeout(&mut self.stream) {
+            self.pause();
             self.deadline = ffi::time_left(&mut self.stream).map(|left| now + left.max(SHORTEST_WAIT));
         } else {
             self.deadline = None;

@@ -12,6 +12,8 @@ mod association;
 mod client;
 mod connected;
 mod cookie;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod protection;
 mod record;
 mod server;

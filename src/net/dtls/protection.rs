@@ -1,8 +1,8 @@
 //! The records of a connected peer, sealed and opened with the keys that its handshake agreed on (RFC 6347 §4.1).
 //!
 //! OpenSSL does the handshake and keeps forty kilobytes for the next one, which never comes: renegotiation is off. What a connection
-//! needs afterwards is here: two keys, two counters, and which records came already. [`association`](super::association) makes it when a
-//! handshake is finished, and frees OpenSSL's part.
+//! needs afterwards is here: two keys, two counters, and which records came already. [`association`](super::association) makes it when the
+//! keys are agreed upon, asks it about what comes under them, and frees OpenSSL's part when the handshake is finished.
 //!
 //! Suites are those that authenticate what they encrypt. ring does the mathematics, and OpenSSL where a suite is CCM.
 
@@ -42,7 +42,6 @@ const NONCE: usize = 12;
 /// Content types (RFC 5246 §6.2.1).
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
-const APPLICATION_DATA: u8 = 23;
 
 /// The only message of a handshake under its keys: twelve bytes behind a head of twelve (RFC 5246 §7.4.9).
 const LONGEST_FINISHED: usize = super::OVERHEAD + 24;
@@ -166,10 +165,9 @@ impl Progress {
 }
 
 impl Protection {
-    /// Goes on behind the last record that was sent. `None` where none was, without which no handshake ends, and where
-    /// OpenSSL does not give its cipher away.
-    pub(super) fn new(agreed: &Agreed<'_>, sent: Progress) -> Option<Self> {
-        let (sequence, nonce) = sent.0?;
+    /// What both ends have agreed on. It opens records and seals none before it [goes on](Self::go_on). `None` where OpenSSL does not
+    /// give its cipher away.
+    pub(super) fn new(agreed: &Agreed<'_>) -> Option<Self> {
         let suite = agreed.suite;
         if suite.cipher == Algorithm::Ccm {
             suite.ccm().ok()?;
@@ -177,8 +175,14 @@ impl Protection {
         let mut keys = vec![0; 2 * (suite.key + suite.implicit())];
         let seed = [b"key expansion", agreed.server_random, agreed.client_random].concat();
         expand(suite.prf.hmac(), agreed.master, &seed, &mut keys);
+        Some(Self { suite, keys: Secret::new(keys), sequence: LAST + 1, nonce: 0, window: Window::default() })
+    }
+
+    /// Goes on behind the last record that was sent. `None` where none was, without which no handshake ends.
+    pub(super) fn go_on(self, sent: Progress) -> Option<Self> {
+        let (sequence, nonce) = sent.0?;
         // OpenSSL begins to count GCM's nonces at a random number; none must be used twice.
-        Some(Self { suite, keys: Secret::new(keys), sequence: sequence + 1, nonce: nonce.wrapping_add(1), window: Window::default() })
+        Some(Self { sequence: sequence + 1, nonce: nonce.wrapping_add(1), ..self })
     }
 
     /// Makes a record. `None` when all numbers are used up, or what is to be said is too long.
@@ -262,7 +266,7 @@ impl Protection {
     }
 
     /// The other end: the same with both directions exchanged.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn turned(mut self) -> Self {
         let (keys, nonces) = self.keys.expose().split_at(2 * self.suite.key);
         let ((client, server), (client_nonce, server_nonce)) = (keys.split_at(self.suite.key), nonces.split_at(self.suite.implicit()));
@@ -294,13 +298,11 @@ impl Head {
     }
 }
 
-/// Whether a record that comes in a handshake may count once there are keys.
-pub(super) fn may_count(record: &[u8]) -> bool {
+/// Whether a record that comes before there are keys may be of use once there are. OpenSSL keeps no other kind either.
+pub(super) fn may_be_early(record: &[u8]) -> bool {
     Head::of(record).is_some_and(|head| match head.kind {
         HANDSHAKE => record.len() <= LONGEST_FINISHED,
         ALERT => record.len() <= LONGEST_ALERT,
-        // It has overtaken the end of the handshake.
-        APPLICATION_DATA => true,
         _ => false,
     })
 }
@@ -403,12 +405,25 @@ impl Window {
     }
 }
 
+/// Those that devices are offered.
+#[cfg(any(test, fuzzing))]
+pub(super) const SUITES: [&str; 7] = [
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-CCM",
+    "ECDHE-ECDSA-AES256-CCM",
+    "ECDHE-ECDSA-AES128-CCM8",
+    "ECDHE-ECDSA-AES256-CCM8",
+];
+
 /// A server's end, and what the client's would be: the same with both directions exchanged.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(super) fn ends(suite: &str) -> (Protection, Protection) {
     let suite = Suite::named(suite).expect("known");
     let agreed = Agreed { suite, master: &[1; 48], client_random: &[2; 32], server_random: &[3; 32] };
-    let end = || Protection::new(&agreed, Progress(Some((0, 7)))).expect("there was one record");
+    let end = || Protection::new(&agreed)?.go_on(Progress(Some((0, 7))));
+    let end = || end().expect("there was one record");
     (end(), end().turned())
 }
 
@@ -416,15 +431,7 @@ pub(super) fn ends(suite: &str) -> (Protection, Protection) {
 mod tests {
     use super::*;
 
-    const SUITES: [&str; 7] = [
-        "ECDHE-ECDSA-AES128-GCM-SHA256",
-        "ECDHE-ECDSA-AES256-GCM-SHA384",
-        "ECDHE-ECDSA-CHACHA20-POLY1305",
-        "ECDHE-ECDSA-AES128-CCM",
-        "ECDHE-ECDSA-AES256-CCM",
-        "ECDHE-ECDSA-AES128-CCM8",
-        "ECDHE-ECDSA-AES256-CCM8",
-    ];
+    const APPLICATION_DATA: u8 = 23;
 
     #[test]
     fn what_one_end_seals_the_other_opens_once() {
@@ -477,21 +484,21 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_the_end_of_a_handshake_does_not_count_in_it() {
+    fn what_cannot_be_the_end_of_a_handshake_is_not_early() {
         for suite in SUITES {
             let (_, mut client) = ends(suite);
-            for (kind, length, counts) in [
+            for (kind, length, is_early) in [
                 (HANDSHAKE, 24, true),
                 (HANDSHAKE, 49, false),
                 (ALERT, 2, true),
                 (ALERT, 27, false),
-                (APPLICATION_DATA, 1000, true),
+                (APPLICATION_DATA, 1, false),
                 (20, 1, false),
             ] {
                 let record = client.seal(kind, &vec![5; length]).expect("sealed");
-                assert_eq!(may_count(&record), counts, "{suite}: {length} of {kind}");
+                assert_eq!(may_be_early(&record), is_early, "{suite}: {length} of {kind}");
                 let plain = [&record[..4], &[0], &record[5..]].concat();
-                assert!(!may_count(&plain) && !may_count(&record[1..]));
+                assert!(!may_be_early(&plain) && !may_be_early(&record[1..]));
             }
         }
     }

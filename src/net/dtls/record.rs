@@ -38,6 +38,24 @@ pub(crate) fn is_encrypted(datagram: &[u8]) -> bool {
     datagram.get(3..5).is_some_and(|epoch| epoch != [0, 0])
 }
 
+/// What stands at the beginning of a datagram and is to be looked at together: the records in the clear up to the first encrypted one, or
+/// that one alone; and what is behind it. What is no whole record goes with what is before it, or is the last part.
+pub(crate) fn part(datagram: &[u8]) -> (&[u8], &[u8]) {
+    let mut length = 0;
+    while let Some(rest @ [_, ..]) = datagram.get(length..) {
+        let encrypted = is_encrypted(rest);
+        if encrypted && length > 0 {
+            break;
+        }
+        let Some([.., high, low]) = rest.first_chunk::<RECORD_HEAD>() else { return (datagram, &[]) };
+        length += RECORD_HEAD + usize::from(u16::from_be_bytes([*high, *low]));
+        if encrypted {
+            break;
+        }
+    }
+    datagram.split_at_checked(length).unwrap_or((datagram, &[]))
+}
+
 /// Whether any of the records is an alert that nobody has encrypted.
 pub(crate) fn has_plain_alert(datagram: &[u8]) -> bool {
     let mut rest = datagram;
@@ -118,6 +136,31 @@ mod tests {
         }
         for broken in [short.clone(), short[..20].to_vec(), [plain, short.clone()].concat(), [whole, short].concat()] {
             assert!(!has_room(&broken, 16), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn a_datagram_is_looked_at_in_parts_of_which_an_encrypted_record_is_one() {
+        let (plain, encrypted) = (record(HANDSHAKE, 0, b"in the clear"), record(HANDSHAKE, 1, b"encrypted"));
+        let parts = |datagram: &[u8]| {
+            let mut rest = datagram.to_vec();
+            let mut parts = Vec::new();
+            while !rest.is_empty() {
+                let (part, behind) = part(&rest);
+                parts.push(part.to_vec());
+                rest = behind.to_vec();
+            }
+            parts
+        };
+        let twice = [&plain[..], &plain].concat();
+        for whole in
+            [vec![], vec![twice.clone()], vec![encrypted.clone()], vec![twice, encrypted.clone(), encrypted.clone(), plain.clone()]]
+        {
+            assert_eq!(parts(&whole.concat()), whole);
+        }
+        for cut in 1..encrypted.len() {
+            let datagram = [&plain[..], &encrypted[..cut]].concat();
+            assert_eq!(parts(&datagram).concat(), datagram, "nothing gets lost, and it ends");
         }
     }
 

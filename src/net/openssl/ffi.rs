@@ -247,6 +247,16 @@ pub(crate) fn offer_session(connection: &mut SslRef, session: &[u8]) {
     unsafe { connection.set_session(&session).expect("offered") };
 }
 
+/// Has a client's connection ask for records of 512 bytes at most.
+#[cfg(test)]
+pub(crate) fn ask_for_short_records(connection: &mut SslRef) {
+    unsafe extern "C" {
+        fn SSL_set_tlsext_max_fragment_length(connection: *mut SSL, mode: u8) -> c_int;
+    }
+    // SAFETY: a live connection.
+    assert_eq!(unsafe { SSL_set_tlsext_max_fragment_length(connection.as_ptr(), 1) }, 1);
+}
+
 // ---- Judging what a peer presented ----
 
 /// Sees every handshake message that comes, its header first, before OpenSSL reads it.

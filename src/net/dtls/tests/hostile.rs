@@ -361,11 +361,6 @@ fn what_comes_too_early_is_kept_in_small_number_and_the_handshake_goes_on() {
     assert_eq!(server.established().len(), 1);
 }
 
-/// Whether the only association of a server is still OpenSSL's, whose buffers are given back soon.
-fn is_on_openssl(server: &Server) -> bool {
-    server.peers.poll_timeout().expect("of the association") < Instant::now() + Duration::from_secs(30)
-}
-
 #[test]
 fn repetitions_of_a_last_flight_leave_nothing_with_openssl() {
     let authority = Authority::new("root");
@@ -387,21 +382,34 @@ fn repetitions_of_a_last_flight_leave_nothing_with_openssl() {
 }
 
 #[test]
+fn what_others_write_into_a_handshake_leaves_nothing_with_openssl_and_keeps_nobody_out() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, patient());
+    let (client, flight) = up_to_last_flight(&mut server, &authority, &authority.leaf("device"), 5684);
+    let write = |server: &mut Server| {
+        for sequence in 0..100 {
+            server.receive(client.address, &forged(23, sequence, 1024));
+            server.receive(client.address, &forged(22, sequence, 40));
+            server.receive(client.address, &[forged(21, sequence, 26), forged(23, sequence, 8000)].concat());
+        }
+    };
+    for record in &flight {
+        write(&mut server);
+        server.receive(client.address, record);
+    }
+    assert_eq!(server.established().len(), 1);
+    assert!(!is_on_openssl(&server));
+}
+
+#[test]
 fn a_fatal_alert_under_the_keys_has_the_session_forgotten_with_openssl_too() {
     let authority = Authority::new("root");
     let mut server = Server::new(&authority, patient());
     let device = authority.leaf("device");
-    let (mut client, flight) = up_to_last_flight(&mut server, &authority, &device, 5684);
-    let (end, rest) = flight.split_last().expect("records");
-    rest.iter().for_each(|record| server.receive(client.address, record));
-    // More than can be kept until it is known which of them count.
-    for sequence in 0..3 {
-        let forged = [&[23, 254, 253, 0, 1, 0, 0, 0, 0, 1, sequence, 4, 0][..], &[7; 1024]].concat();
-        server.receive(client.address, &forged);
-    }
-    server.receive(client.address, end);
+    let mut clients = [Client::with_short_records(address(1, 5684), &authority, &device)];
+    carry(&mut server, &mut clients, &mut Weather::fair(), settled);
     assert!(server.established().len() == 1 && is_on_openssl(&server));
-    server.sent().iter().for_each(|transmit| client.receive(&transmit.datagram));
+    let [client] = &clients;
     let session = client.association.ssl().expect("OpenSSL's").session().expect("a session").to_der().expect("DER");
     let alert = client.association.clients_protection().and_then(|mut protection| protection.seal(21, &[2, 20])).expect("sealed");
     server.receive(client.address, &alert);

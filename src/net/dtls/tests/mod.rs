@@ -25,7 +25,7 @@ use bytes::Bytes;
 use gatehouse_base::{Clock, SimulatedClock, SystemRandom};
 use gatehouse_pki::{Anchors, Certificate, Policy, Purpose, Rejection, VerifiedChain};
 use gatehouse_types::{Secret, UnixTime};
-use openssl::ssl::Ssl;
+use openssl::ssl::{Ssl, SslRef};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
@@ -211,6 +211,17 @@ pub(super) fn address(host: u8, port: u16) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, host], port))
 }
 
+/// Whether the only association of a server is still OpenSSL's, whose buffers are given back soon.
+pub(super) fn is_on_openssl(server: &Server) -> bool {
+    server.peers.poll_timeout().expect("of the association") < Instant::now() + Duration::from_secs(30)
+}
+
+/// A record under keys that its peer has not made.
+pub(super) fn forged(kind: u8, sequence: u8, length: u16) -> Vec<u8> {
+    let [high, low] = length.to_be_bytes();
+    [&[kind, 254, 253, 0, 1, 0, 0, 0, 0, 1, sequence, high, low][..], &vec![7; usize::from(length)]].concat()
+}
+
 /// A client of ours, without a socket.
 pub(super) struct Client {
     pub(super) address: SocketAddr,
@@ -244,11 +255,20 @@ impl Client {
 
     /// One that offers a single suite.
     pub(super) fn with_suite(address: SocketAddr, authority: &Authority, party: &Party, suite: &str) -> Self {
+        Self::wanting(address, authority, party, |ssl| ssl.set_cipher_list(&format!("{suite}:@SECLEVEL=0")).expect("a suite"))
+    }
+
+    /// One whose buffers are small.
+    pub(super) fn with_short_records(address: SocketAddr, authority: &Authority, party: &Party) -> Self {
+        Self::wanting(address, authority, party, ffi::ask_for_short_records)
+    }
+
+    fn wanting(address: SocketAddr, authority: &Authority, party: &Party, want: impl FnOnce(&mut SslRef)) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::new(NOW.parse().expect("RFC 3339")));
         let trust = ServerTrust::anchors(authority.anchors(), clock);
         let context = ClientContext::new(Transport::Datagrams, trust, Some(&party.credentials()), None, &[]).expect("a context");
         let mut ssl = context.connection(None).expect("a connection");
-        ssl.set_cipher_list(&format!("{suite}:@SECLEVEL=0")).expect("a suite");
+        want(&mut ssl);
         Self::beginning(address, ssl, None, NEVER)
     }
 

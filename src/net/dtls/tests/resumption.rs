@@ -149,6 +149,83 @@ fn a_stranger_who_breaks_a_resumption_off_has_no_session_forgotten() {
     assert!(client.association.ssl().expect("OpenSSL's").session_reused());
 }
 
+/// A resumption up to where the server waits for the client's end of it, and the records of that.
+fn up_to_the_end(server: &mut Server, authority: &Authority, device: &Party, session: &[u8]) -> (Client, Vec<Vec<u8>>) {
+    let mut client = Client::offering(address(1, 1000), authority, device, Some(session), NEVER);
+    while !client.is_established() {
+        for datagram in client.sent() {
+            server.receive(client.address, &datagram);
+        }
+        for transmit in server.sent() {
+            client.receive(&transmit.datagram);
+        }
+    }
+    let mut records = Vec::new();
+    for datagram in client.sent() {
+        let mut rest = &datagram[..];
+        while let Some(length) = rest.get(11..13) {
+            let (record, behind) = rest.split_at(13 + usize::from(u16::from_be_bytes([length[0], length[1]])));
+            records.push(record.to_vec());
+            rest = behind;
+        }
+    }
+    assert_eq!(records.len(), 2, "the change of keys, and the end");
+    (client, records)
+}
+
+#[test]
+fn what_others_write_into_a_resumption_leaves_nothing_with_openssl_and_keeps_nobody_out() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, patient());
+    let device = authority.leaf("device");
+    let session = first_visit(&mut server, &authority, &device);
+    let (client, flight) = up_to_the_end(&mut server, &authority, &device, &session);
+    for record in &flight {
+        for sequence in 0..100 {
+            server.receive(client.address, &forged(23, sequence, 1024));
+            server.receive(client.address, &forged(22, sequence, 40));
+        }
+        server.receive(client.address, record);
+    }
+    assert_eq!(server.established().len(), 1);
+    assert!(!is_on_openssl(&server));
+}
+
+#[test]
+fn what_has_overtaken_the_end_of_a_handshake_is_heard_once() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, patient());
+    let device = authority.leaf("device");
+    let session = first_visit(&mut server, &authority, &device);
+    let (mut client, flight) = up_to_the_end(&mut server, &authority, &device, &session);
+    client.association.send(Instant::now(), b"already here").expect("sent");
+    let early = client.sent().remove(0);
+    server.receive(client.address, &flight[0]);
+    for _ in 0..2 {
+        server.receive(client.address, &early);
+    }
+    server.receive(client.address, &flight[1]);
+    server.receive(client.address, &early);
+    assert_eq!(server.records().into_iter().map(|(_, record)| record).collect::<Vec<_>>(), ["already here"]);
+    assert!(!is_on_openssl(&server));
+}
+
+#[test]
+fn what_stands_behind_the_end_of_a_handshake_in_its_datagram_is_heard_once() {
+    let authority = Authority::new("root");
+    let mut server = Server::new(&authority, patient());
+    let device = authority.leaf("device");
+    let session = first_visit(&mut server, &authority, &device);
+    let (mut client, flight) = up_to_the_end(&mut server, &authority, &device, &session);
+    client.association.send(Instant::now(), b"and more").expect("sent");
+    let datagram = [flight.concat(), client.sent().remove(0).to_vec()].concat();
+    for _ in 0..2 {
+        server.receive(client.address, &datagram);
+    }
+    assert_eq!(server.records().into_iter().map(|(_, record)| record).collect::<Vec<_>>(), ["and more"]);
+    assert!(!is_on_openssl(&server));
+}
+
 /// Panics the next so many times that it is asked.
 #[derive(Debug)]
 struct Panics {
