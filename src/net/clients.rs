@@ -62,34 +62,32 @@ impl Clients {
 #[derive(Debug)]
 pub struct FileClients {
     anchors: Loaded<Judged>,
+    /// Facts of arithmetic: they stay true when the files change.
+    known: Memo,
 }
 
 struct Judged {
     anchors: Anchors,
     policy: Policy,
-    /// Begins anew with each change of the files.
-    known: Memo,
 }
-
-/// How many intermediates are remembered. A manufacturer has tens; each takes a hundred bytes.
-const KNOWN_INTERMEDIATES: usize = 4096;
 
 impl FileClients {
     /// Reads a file of anchors and any number of revocation lists, all in PEM. With lists, every certificate below an
-    /// anchor must be covered by a current one.
+    /// anchor must be covered by a current one. Of so many intermediates it is remembered that they were signed well
+    /// ([`Config::known_intermediates`](crate::Config::known_intermediates)).
     ///
     /// # Errors
     /// They cannot be read, or hold no anchor.
-    pub fn open(anchors: &Path, revocation_lists: &[PathBuf]) -> Result<Self, CredentialsError> {
+    pub fn open(anchors: &Path, revocation_lists: &[PathBuf], known_intermediates: usize) -> Result<Self, CredentialsError> {
         let paths = std::iter::once(anchors.to_owned()).chain(revocation_lists.iter().cloned()).collect();
-        Ok(Self { anchors: Loaded::open(paths, judged)? })
+        Ok(Self { anchors: Loaded::open(paths, judged)?, known: Memo::new(known_intermediates) })
     }
 }
 
 impl ClientJudge for FileClients {
     fn judge(&self, presented: &[&[u8]], now: UnixTime) -> Result<VerifiedChain, Rejection> {
         let judged = self.anchors.current();
-        judged.anchors.verify_with(&judged.known, presented, &judged.policy, now)
+        judged.anchors.verify_with(&self.known, presented, &judged.policy, now)
     }
 
     fn still_good(&self, chain: &VerifiedChain, now: UnixTime) -> Result<(), Rejection> {
@@ -130,7 +128,7 @@ fn judged(paths: &[PathBuf]) -> Result<Judged, CredentialsError> {
     let revocation = if lists.is_empty() { Revocation::Ignore } else { Revocation::Require };
     let anchors = builder.build().map_err(|_| CredentialsError::NoAnchor { path: anchors.clone() })?;
     let policy = Policy { revocation, ..Policy::new(Purpose::Client) };
-    Ok(Judged { anchors, policy, known: Memo::new(KNOWN_INTERMEDIATES) })
+    Ok(Judged { anchors, policy })
 }
 
 /// Stands between rustls and the judge for one connection, and keeps what the judge found.

@@ -1,7 +1,7 @@
 //! The section `[net]`: how many peers may be there at once, and how long they may take.
 
 use crate::{UdpConfig, places::Prefixes};
-use gatehouse_base::config::{Configure, Section};
+use gatehouse_base::config::{Configure, Section, Size};
 use std::time::Duration;
 
 /// Limits of the accept loop. They hold for all listeners together.
@@ -21,6 +21,13 @@ pub struct Config {
     pub handshakes: usize,
     /// From accepting a connection to the end of its TLS handshake. Default 10 s.
     pub handshake_timeout: Duration,
+    /// What is read of a connection before it is known who serves it: on device ports the first message of its handshake, and the header
+    /// of a balancer. A connection that needs more is closed. Default 20 KiB, which is more than either may have.
+    pub first_message: Size,
+    /// Intermediate certificates of clients whose signatures are remembered to be good, for each file of anchors. The oldest is
+    /// forgotten for a new one, and then checked again when it comes. Each takes a hundred bytes; a manufacturer has tens.
+    /// Default 4096; 0 remembers none.
+    pub known_intermediates: usize,
     /// `[net.udp]`: peers that speak in datagrams.
     pub udp: UdpConfig,
 }
@@ -46,6 +53,8 @@ impl Configure for Config {
                 defaults.handshake_timeout,
                 Duration::from_millis(100)..=Duration::from_secs(300),
             ),
+            first_message: from.within("first_message", defaults.first_message, Size::kib(1)..=Size::kib(20)),
+            known_intermediates: from.within("known_intermediates", defaults.known_intermediates, 0..=1_000_000),
             udp: udp?,
         };
         if config.connections_per_peer > config.connections {
@@ -64,6 +73,8 @@ impl Default for Config {
             peer_prefix_v6: 56,
             handshakes: 256,
             handshake_timeout: Duration::from_secs(10),
+            first_message: Size::kib(20),
+            known_intermediates: 4096,
             udp: UdpConfig::default(),
         }
     }

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 #[derive(Debug)]
 pub struct Gate {
     handshake_timeout: Duration,
+    first_message: usize,
     places: Arc<Places>,
     handshakes: Semaphore,
 }
@@ -20,6 +21,7 @@ impl Gate {
     pub fn new(config: Config) -> Arc<Self> {
         Arc::new(Self {
             handshake_timeout: config.handshake_timeout,
+            first_message: config.first_message.as_usize(),
             places: Places::new(config.connections, config.connections_per_peer, config.prefixes()),
             handshakes: Semaphore::new(config.handshakes),
         })
@@ -50,6 +52,11 @@ impl Gate {
 
     pub(crate) fn handshake_timeout(&self) -> Duration {
         self.handshake_timeout
+    }
+
+    /// How much of a connection is read twice.
+    pub(crate) fn first_message(&self) -> usize {
+        self.first_message
     }
 }
 

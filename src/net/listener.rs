@@ -212,7 +212,7 @@ impl<S: Service> Door<S> {
         }
         let mut socket = Socket::new(tcp);
         if is_balancer {
-            match timeout_at(deadline, Box::pin(read_header(&mut socket))).await {
+            match timeout_at(deadline, Box::pin(read_header(&mut socket, self.gate.first_message()))).await {
                 Ok(Ok(client)) => address = client.map_or(address, canonical),
                 Ok(Err(error)) => return self.refused("header", &error),
                 Err(_) => return self.refused("header", &HandshakeError::Timeout),

@@ -43,7 +43,7 @@ pub const METRICS: &[Metric] = &[
         name: HANDSHAKE_FAILURES,
         kind: MetricKind::Counter,
         labels: &["listener", "reason"],
-        help: "TLS and DTLS handshakes that failed: `timeout`, `certificate` (the client's was refused), `presented` (we have no certificate that this peer could take), `protocol`, `io`, or `full` (the place was needed).",
+        help: "TLS and DTLS handshakes that failed: `timeout`, `certificate` (the client's was refused), `presented` (we have no certificate that this peer could take), `length` (the first message is longer than `[net] first_message`), `protocol`, `io`, or `full` (the place was needed).",
     },
     Metric {
         name: SERVED,
@@ -67,7 +67,7 @@ pub const METRICS: &[Metric] = &[
         name: DROPPED,
         kind: MetricKind::Counter,
         labels: &["listener", "reason"],
-        help: "Datagrams thrown away: `noise` or `stranger` (nothing that begins or continues anything), `strangers` (too many wait to be looked at), `again` (their sender has begun another handshake a moment ago), `half_open` or `network` (that limit is reached), `length`, `queue` (the service is behind), `send`, or `draining`.",
+        help: "Datagrams thrown away: `noise` or `stranger` (nothing that begins or continues anything), `strangers` (`[net.udp] strangers` wait to be looked at), `again` (their sender has begun another handshake within `attempt_pause`), `half_open` or `network` (that limit is reached), `length`, `queue` (the service is behind), `send`, or `draining`.",
     },
     Metric {
         name: CLOSED,

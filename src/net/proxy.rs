@@ -84,8 +84,8 @@ pub(crate) enum ProxyError {
 }
 
 /// Reads the header, and leaves the stream where the client's own bytes begin.
-pub(crate) async fn read_header(socket: &mut Socket) -> Result<Option<SocketAddr>, ProxyError> {
-    socket.record();
+pub(crate) async fn read_header(socket: &mut Socket, most: usize) -> Result<Option<SocketAddr>, ProxyError> {
+    socket.record(most);
     let mut buffer = [0; 512];
     loop {
         if let Some(header) = ProxyHeader::parse(socket.recorded())? {

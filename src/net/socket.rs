@@ -14,8 +14,10 @@ use tokio::{
     net::TcpStream,
 };
 
-/// The most that is recorded, above what the readers of hellos and of PROXY headers look at.
-const MAX_RECORDED: usize = 20 * 1024;
+/// More is to be recorded than may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the peer's first message is longer than {0} bytes")]
+pub(crate) struct TooLong(usize);
 
 /// A TCP stream, and of its first bytes those that are to be read again.
 #[derive(Debug)]
@@ -24,17 +26,18 @@ pub(crate) struct Socket {
     recorded: Vec<u8>,
     /// Of the recorded bytes, how many were read.
     at: usize,
-    is_recording: bool,
+    /// How much is recorded, while it is.
+    recording: Option<usize>,
 }
 
 impl Socket {
     pub(crate) fn new(tcp: TcpStream) -> Self {
-        Self { tcp, recorded: Vec::new(), at: 0, is_recording: false }
+        Self { tcp, recorded: Vec::new(), at: 0, recording: None }
     }
 
-    /// Keeps what is read from now on.
-    pub(crate) fn record(&mut self) {
-        self.is_recording = true;
+    /// Keeps what is read from now on. Who reads more than so many bytes gets [`TooLong`].
+    pub(crate) fn record(&mut self, most: usize) {
+        self.recording = Some(most);
     }
 
     /// What was read since [`Self::record`].
@@ -44,7 +47,7 @@ impl Socket {
 
     /// Stops keeping; what was kept beyond the first `count` bytes is read again. What lies behind cannot be unread.
     pub(crate) fn continue_after(&mut self, count: usize) {
-        self.is_recording = false;
+        self.recording = None;
         self.recorded = self.recorded.split_off(count.min(self.recorded.len()));
         self.at = 0;
     }
@@ -57,18 +60,16 @@ impl AsyncRead for Socket {
             let count = rest.len().min(buffer.remaining());
             buffer.put_slice(rest.get(..count).unwrap_or_default());
             this.at += count;
-            if !this.is_recording && this.at == this.recorded.len() {
+            if this.recording.is_none() && this.at == this.recorded.len() {
                 this.recorded = Vec::new();
                 this.at = 0;
             }
             return Poll::Ready(Ok(()));
         }
-        if !this.is_recording {
-            return Pin::new(&mut this.tcp).poll_read(context, buffer);
-        }
-        let room = MAX_RECORDED - this.recorded.len();
+        let Some(most) = this.recording else { return Pin::new(&mut this.tcp).poll_read(context, buffer) };
+        let room = most.saturating_sub(this.recorded.len());
         if room == 0 {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the peer's first message is too long")));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, TooLong(most))));
         }
         let wanted = room.min(buffer.remaining());
         let mut part = ReadBuf::new(buffer.initialize_unfilled_to(wanted));
@@ -100,5 +101,42 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::HandshakeError;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    /// A stream on which so many bytes have been sent.
+    async fn having_sent(count: usize) -> (TcpStream, Socket) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let mut peer = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
+        let (tcp, _) = listener.accept().await.expect("accepted");
+        peer.write_all(&vec![7; count]).await.expect("sent");
+        (peer, Socket::new(tcp))
+    }
+
+    #[tokio::test]
+    async fn what_was_recorded_is_read_again_and_no_more_is_recorded_than_was_said() {
+        let (mut peer, mut socket) = having_sent(1024).await;
+        socket.record(1024);
+        socket.read_exact(&mut [0; 1024]).await.expect("as much as may be");
+        socket.continue_after(24);
+        peer.write_all(&[8]).await.expect("sent");
+        let mut again = [0; 1001];
+        socket.read_exact(&mut again).await.expect("read again");
+        assert_eq!((again[..1000] == [7; 1000], again[1000]), (true, 8));
+
+        let (_peer, mut socket) = having_sent(1025).await;
+        socket.record(1024);
+        let error = socket.read_exact(&mut [0; 1025]).await.expect_err("one byte more");
+        let error = HandshakeError::from(error);
+        assert_eq!((error.label(), error.to_string()), ("length", "the peer's first message is longer than 1024 bytes".to_owned()));
     }
 }

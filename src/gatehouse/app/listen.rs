@@ -301,6 +301,7 @@ pub(super) async fn bind(
     external_address: &Host,
     authority: &Authority,
     clock: &Arc<dyn Clock>,
+    net: &gatehouse_net::Config,
     datagrams: &Arc<DatagramGate>,
 ) -> Result<Vec<Bound>, ListenError> {
     let mut bound = Vec::new();
@@ -314,7 +315,7 @@ pub(super) async fn bind(
             }
             _ => None,
         };
-        bound.push(bind_one(name, config, issued, clock, datagrams)?);
+        bound.push(bind_one(name, config, issued, clock, net, datagrams)?);
     }
     Ok(bound)
 }
@@ -324,6 +325,7 @@ fn bind_one(
     config: &Config,
     issued: Option<Arc<IssuedCertificates>>,
     clock: &Arc<dyn Clock>,
+    net: &gatehouse_net::Config,
     datagrams: &Arc<DatagramGate>,
 ) -> Result<Bound, ListenError> {
     let unusable = |source| ListenError::Certificate { listener: name.to_owned(), source };
@@ -336,7 +338,8 @@ fn bind_one(
     }
     let mut judge: Option<Arc<dyn ClientJudge>> = None;
     if let Some(clients) = &config.clients {
-        let opened = Arc::new(FileClients::open(&clients.anchors, &clients.revocation_lists).map_err(unusable)?);
+        let opened = FileClients::open(&clients.anchors, &clients.revocation_lists, net.known_intermediates).map_err(unusable)?;
+        let opened = Arc::new(opened);
         files.push(Arc::clone(&opened) as Arc<dyn FromFiles>);
         judge = Some(opened);
     }

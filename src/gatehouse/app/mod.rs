@@ -157,7 +157,7 @@ impl App {
         let authority = custody::open(&config, &store).await?;
         let carrier = mail::carrier(&config)?;
         let (gate, datagrams) = (Gate::new(config.net.clone()), DatagramGate::new(&config.net));
-        let listeners = listen::bind(&config.listeners, &config.external_address, &authority, &clock, &datagrams).await?;
+        let listeners = listen::bind(&config.listeners, &config.external_address, &authority, &clock, &config.net, &datagrams).await?;
         let notifier = Notifier::from_environment();
         Ok(Self { telemetry, store, authority, listeners, control, gate, datagrams, notifier, carrier, config })
     }

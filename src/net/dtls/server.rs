@@ -2,7 +2,7 @@
 
 use super::{
     association::{DtlsAssociation, Pipe},
-    cookie::Cookies,
+    cookie::{Brought, Cookies},
     record,
     sessions::Sessions,
 };
@@ -35,6 +35,7 @@ use std::{
 /// key agreement of their own and authenticate what they encrypt.
 pub struct Dtls {
     contexts: Arc<ServerContexts>,
+    cookies: Arc<Cookies>,
     sessions: Arc<Sessions>,
     /// The peers that were let in.
     live: Arc<Live>,
@@ -60,12 +61,12 @@ impl Dtls {
         let sessions = Arc::new(Sessions::new(config.sessions, config.session_lifetime, Arc::clone(&clock), meter));
         let clients = Clients { judge, clock };
         let live = Live::new(clients.clone());
-        let kept = Arc::clone(&sessions);
+        let (checking, kept) = (Arc::clone(&cookies), Arc::clone(&sessions));
         let contexts = ServerContexts::new(Transport::Datagrams, listener, source, Some(clients), alpn)
-            .adjusted(move |builder| adjust(builder, &cookies, &kept));
+            .adjusted(move |builder| adjust(builder, &checking, &kept));
         // The configuration allows no more than 9000.
         let mtu = u32::try_from(config.mtu).unwrap_or(1200);
-        Self { contexts: Arc::new(contexts), sessions, live, mtu, retransmit_after: config.retransmit_after }
+        Self { contexts: Arc::new(contexts), cookies, sessions, live, mtu, retransmit_after: config.retransmit_after }
     }
 
     pub(crate) fn source(&self) -> Arc<dyn CertificateSource> {
@@ -78,8 +79,8 @@ impl Dtls {
 
     /// An engine for one socket.
     pub(crate) fn engine(&self) -> DtlsEngine {
-        let (contexts, sessions) = (Arc::clone(&self.contexts), Arc::clone(&self.sessions));
-        DtlsEngine { contexts, sessions, mtu: self.mtu, retransmit_after: self.retransmit_after, spare: None }
+        let (contexts, cookies, sessions) = (Arc::clone(&self.contexts), Arc::clone(&self.cookies), Arc::clone(&self.sessions));
+        DtlsEngine { contexts, cookies, sessions, mtu: self.mtu, retransmit_after: self.retransmit_after, spare: None }
     }
 }
 
@@ -92,10 +93,11 @@ impl fmt::Debug for Dtls {
 /// Meets the clients of one socket.
 pub(crate) struct DtlsEngine {
     contexts: Arc<ServerContexts>,
+    cookies: Arc<Cookies>,
     sessions: Arc<Sessions>,
     mtu: u32,
     retransmit_after: Duration,
-    /// Looks at first hellos until one has a valid cookie and becomes an association.
+    /// Looks at hellos with a good cookie until OpenSSL agrees that one is a hello, and then becomes an association.
     spare: Option<SslStream<Pipe>>,
 }
 
@@ -132,9 +134,18 @@ impl Engine for DtlsEngine {
         record::class(datagram)
     }
 
+    fn takes_time(&self, now: Instant, from: SocketAddr, datagram: &[u8]) -> bool {
+        matches!(record::class(datagram), Class::Hello(_)) && self.cookies.brought(from, now, datagram) == Brought::Cookie
+    }
+
     fn meet(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Meeting<DtlsAssociation> {
         if !matches!(record::class(datagram), Class::Hello(_)) {
             return Meeting::Ignored;
+        }
+        match self.cookies.brought(from, now, datagram) {
+            Brought::Nonsense => return Meeting::Ignored,
+            Brought::Nothing => return self.cookies.challenge(from, now, datagram).map_or(Meeting::Ignored, Meeting::Answered),
+            Brought::Cookie => {}
         }
         // Without a certificate to present there is nobody to talk to; whoever keeps the source has said so.
         let (Ok(mut spare), Ok(index)) = (self.spare(), caller()) else { return Meeting::Ignored };
@@ -145,10 +156,9 @@ impl Engine for DtlsEngine {
         }
         let pipe = spare.get_mut();
         pipe.incoming = None;
-        let answer = pipe.outgoing.pop_front();
         pipe.outgoing.clear();
         self.spare = Some(spare);
-        answer.map_or(Meeting::Ignored, Meeting::Answered)
+        Meeting::Ignored
     }
 }
 
@@ -156,16 +166,6 @@ fn adjust(builder: &mut SslContextBuilder, cookies: &Arc<Cookies>, sessions: &Ar
     // Cookies are another thing in DTLS 1.3, which an OpenSSL of the future will have.
     builder.set_max_proto_version(Some(SslVersion::DTLS1_2))?;
     builder.set_options(SslOptions::COOKIE_EXCHANGE | SslOptions::NO_QUERY_MTU);
-    let making = Arc::clone(cookies);
-    builder.set_cookie_generate_cb(move |ssl, buffer| {
-        let made = ffi::contain(|| {
-            let caller = caller_of(ssl)?;
-            let cookie = making.make(caller.from, caller.now);
-            buffer.get_mut(..cookie.len())?.copy_from_slice(&cookie);
-            Some(cookie.len())
-        });
-        made.flatten().ok_or_else(ErrorStack::get)
-    });
     let checking = Arc::clone(cookies);
     builder.set_cookie_verify_cb(move |ssl, cookie| {
         let is_good = || caller_of(ssl).is_some_and(|caller| checking.check(caller.from, caller.now, cookie));

@@ -3,6 +3,7 @@
 use crate::{
     Refusal,
     openssl::{ContextError, forget_errors},
+    socket::TooLong,
 };
 use gatehouse_wire::tls::HelloError;
 use std::io;
@@ -24,6 +25,8 @@ pub(crate) enum HandshakeError {
     Hello(HelloError),
     #[error("nothing can be presented to this peer: {0}")]
     Context(#[from] ContextError),
+    #[error(transparent)]
+    TooLong(TooLong),
     #[error("the connection was lost: {0}")]
     Io(io::Error),
 }
@@ -33,6 +36,7 @@ impl HandshakeError {
         match self {
             Self::Timeout => "timeout",
             Self::Certificate(_) | Self::Refused(_) => "certificate",
+            Self::Hello(HelloError::TooLong) | Self::TooLong(_) => "length",
             Self::Protocol(_) | Self::Constrained(_) | Self::Hello(_) => "protocol",
             Self::Context(_) => "presented",
             Self::Io(_) => "io",
@@ -52,6 +56,9 @@ impl HandshakeError {
 
 impl From<io::Error> for HandshakeError {
     fn from(error: io::Error) -> Self {
+        if let Some(too_long) = error.get_ref().and_then(|inner| inner.downcast_ref::<TooLong>()) {
+            return Self::TooLong(*too_long);
+        }
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(inner @ (rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)) => {
                 Self::Certificate(inner.clone())

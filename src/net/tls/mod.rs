@@ -115,7 +115,7 @@ impl Tls {
     ) -> Result<(Stream, Peer), HandshakeError> {
         // A peer that sends nothing waits for its hello, and takes nobody's turn.
         let served = match &self.constrained {
-            Some(contexts) if self.engine_for(&look(&mut socket).await?) == Engine::OpenSsl => {
+            Some(contexts) if self.engine_for(&look(&mut socket, gate.first_message()).await?) == Engine::OpenSsl => {
                 let _turn = gate.handshake().await;
                 constrained::accept(contexts, socket, address).await
             }
@@ -138,8 +138,8 @@ impl Tls {
 }
 
 /// Reads a hello, and leaves it there to be read again. The reader bounds its length, and the caller the time.
-async fn look(socket: &mut Socket) -> Result<ClientHello, HandshakeError> {
-    socket.record();
+async fn look(socket: &mut Socket, most: usize) -> Result<ClientHello, HandshakeError> {
+    socket.record(most);
     let mut buffer = [0; 2048];
     loop {
         match ClientHello::from_stream(socket.recorded()) {

@@ -27,10 +27,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// An attempt of one address is not given up for its next one before so much time: each costs a signature, and a cookie is good for any
-/// number of them. A device that begins anew sooner says its hello again in any case.
-const ATTEMPT: Duration = Duration::from_millis(500);
-
 /// For so long the hello that began a connected association is one that was delayed or doubled on its way, if it comes again. No network keeps
 /// a datagram for longer (RFC 9293 §3.4.1), and then its cookie is none any more. Later it is a device that has begun anew
 /// and whose random numbers are always the same.
@@ -127,11 +123,15 @@ impl<E: Engine> Associations<E> {
         }
     }
 
-    /// Whether a datagram wants something of us without belonging to anybody who has proved anything: the one sort that takes time, and of
-    /// which anybody can send any number.
-    pub(crate) fn is_strange(&self, now: Instant, from: SocketAddr, datagram: &[u8]) -> bool {
+    /// Whether a datagram wants something of us that takes time, and belongs to nobody who has shown more than his address. It then waits for
+    /// its turn, and all others are dealt with at once: who is known must not wait for strangers, and a first hello, of which anybody can
+    /// send any number, costs less than keeping it.
+    pub(crate) fn takes_time(&self, now: Instant, from: SocketAddr, datagram: &[u8]) -> bool {
         let class = self.engine.class(datagram);
-        class != Class::Noise && self.addressee(now, from, class).is_none()
+        class != Class::Noise
+            && self.addressee(now, from, class).is_none()
+            && !self.has_just_begun(now, from)
+            && self.engine.takes_time(now, from, datagram)
     }
 
     /// Takes in what the socket received.
@@ -275,7 +275,7 @@ impl<E: Engine> Associations<E> {
 
     fn has_just_begun(&self, now: Instant, from: SocketAddr) -> bool {
         let attempt = self.routes.get(&from).and_then(|route| self.slots.get(&route.half_open?));
-        attempt.is_some_and(|slot| now.saturating_duration_since(slot.begun) < ATTEMPT)
+        attempt.is_some_and(|slot| now.saturating_duration_since(slot.begun) < self.gate.config.attempt_pause)
     }
 
     fn begin(&mut self, now: Instant, from: SocketAddr, hello: Option<[u8; 32]>, association: E::Association) {

@@ -1,7 +1,7 @@
 //! The section `[net.udp]`: how many peers speak in datagrams at once, and how much is kept for each.
 
 use crate::places::{Places, Prefixes};
-use gatehouse_base::config::{Configure, Section};
+use gatehouse_base::config::{Configure, Section, Size};
 use std::{sync::Arc, time::Duration};
 
 /// Limits of sockets that carry datagrams, encrypted (DTLS) or not. They hold for all such listeners together where
@@ -34,6 +34,16 @@ pub struct Config {
     pub largest_datagram: usize,
     /// Sockets for one listener, each served by one task. More than one let several cores share the work. Default 1.
     pub sockets: usize,
+    /// What the kernel may keep of a socket while we are busy, as far as it lets us (`net.core.rmem_max`): what a flood brings must not push
+    /// out what peers say. Default 4 MiB.
+    pub receive_buffer: Size,
+    /// Datagrams of strangers on one socket that wait to be looked at; with DTLS, hellos with a good cookie. One more is lost. Default 256.
+    pub strangers: usize,
+    /// Of those, how many are looked at before everything else has its turn. Each may cost a signature. Default 4.
+    pub strangers_at_once: usize,
+    /// An attempt of one address is not given up for its next one before this time: each costs a signature, and a cookie is good for any
+    /// number of them. A device that begins anew sooner says its hello again in any case. Default 500 ms.
+    pub attempt_pause: Duration,
     /// Sessions of a listener that a device can take up again without a full handshake. Its chain is judged anew
     /// each time. 0 keeps none. Default 16384.
     pub sessions: usize,
@@ -58,6 +68,10 @@ impl Configure for Config {
             mtu: from.within("mtu", defaults.mtu, 256..=9000),
             largest_datagram: from.within("largest_datagram", defaults.largest_datagram, 1280..=65_535),
             sockets: from.within("sockets", defaults.sockets, 1..=64),
+            receive_buffer: from.within("receive_buffer", defaults.receive_buffer, Size::kib(64)..=Size::mib(1024)),
+            strangers: from.within("strangers", defaults.strangers, 1..=65_536),
+            strangers_at_once: from.within("strangers_at_once", defaults.strangers_at_once, 1..=1024),
+            attempt_pause: from.within("attempt_pause", defaults.attempt_pause, Duration::ZERO..=60 * second),
             sessions: from.within("sessions", defaults.sessions, 0..=1_000_000),
             session_lifetime: from.within("session_lifetime", defaults.session_lifetime, second..=7 * day),
         };
@@ -86,6 +100,10 @@ impl Default for Config {
             mtu: 1200,
             largest_datagram: 8192,
             sockets: 1,
+            receive_buffer: Size::mib(4),
+            strangers: 256,
+            strangers_at_once: 4,
+            attempt_pause: Duration::from_millis(500),
             sessions: 16_384,
             session_lifetime: Duration::from_secs(86_400),
         }

@@ -25,6 +25,9 @@ pub(crate) trait Engine: Send + 'static {
     /// What a datagram looks like from outside. Decides nothing but whom it is given to.
     fn class(&self, datagram: &[u8]) -> Class;
 
+    /// Whether a stranger's datagram, by itself, is of the sort that takes time to [meet](Self::meet).
+    fn takes_time(&self, now: Instant, from: SocketAddr, datagram: &[u8]) -> bool;
+
     /// Looks at the datagram of a stranger. Keeps nothing about an address that has not proved to be the sender's.
     fn meet(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Meeting<Self::Association>;
 }

@@ -1,8 +1,9 @@
 //! The sockets of a listener: a task for each, which moves bytes between the socket, the peers' associations and the
 //! services.
 //!
-//! Peers that are known come first. Datagrams of strangers wait, as many as [`STRANGERS`], and are looked at a few at a time between those
-//! of peers: a flood of hellos fills its own line and no other.
+//! Peers that are known come first. Datagrams of strangers that take time wait, as many as [`Config::strangers`](super::Config::strangers),
+//! and are looked at a few at a time between those of peers. With DTLS these are hellos that bring a good cookie; a first hello is answered
+//! at once, so that a flood of them fills no line.
 
 use super::{
     associations::{Associations, Id, PeerEvent, Transmit},
@@ -35,16 +36,6 @@ use tracing::{Instrument, debug, debug_span, error};
 /// After so many datagrams, or orders of services, the task looks at everything else.
 const BATCH: usize = 64;
 
-/// Datagrams of strangers that wait. One more is lost.
-const STRANGERS: usize = 256;
-
-/// Of those, so many are looked at before everything else has its turn. Each may cost a signature.
-const SLICE: usize = 4;
-
-/// What the kernel may keep for us, in bytes, as far as it lets us (`net.core.rmem_max`): what a flood brings while we are busy must not
-/// push out what peers say.
-const RECEIVE_BUFFER: usize = 4 << 20;
-
 /// Bound sockets with a name, in front of a service. On a machine with several addresses, listen on each of them: an
 /// answer from a wildcard address may leave by another one than its request came to.
 pub struct DatagramListener {
@@ -63,11 +54,11 @@ impl DatagramListener {
     /// The address is taken, not ours, or not permitted.
     pub fn bind(name: &str, address: SocketAddr, gate: Arc<DatagramGate>, dtls: Option<Dtls>) -> Result<Self, BindError> {
         let bind = || {
-            let count = gate.config.sockets;
-            let first = socket(address, count > 1)?;
+            let (count, buffer) = (gate.config.sockets, gate.config.receive_buffer.as_usize());
+            let first = socket(address, count > 1, buffer)?;
             // Port zero was asked for once; all others get what the first one got.
             let address = first.local_addr()?;
-            let rest = (1..count).map(|_| socket(address, true));
+            let rest = (1..count).map(|_| socket(address, true, buffer));
             let sockets = std::iter::once(Ok(first)).chain(rest).collect::<io::Result<Vec<_>>>()?;
             Ok((sockets, address))
         };
@@ -124,7 +115,7 @@ impl DatagramListener {
                 name: Arc::clone(&self.name),
                 socket,
                 associations: Associations::new(engine(), Arc::clone(&self.gate), meter.clone()),
-                strangers: VecDeque::with_capacity(STRANGERS),
+                strangers: VecDeque::with_capacity(self.gate.config.strangers),
                 meter: meter.clone(),
                 gate: Arc::clone(&self.gate),
                 largest,
@@ -154,14 +145,14 @@ impl fmt::Debug for DatagramListener {
 }
 
 /// With several sockets on one port the kernel keeps each peer with one of them.
-fn socket(address: SocketAddr, one_of_many: bool) -> io::Result<UdpSocket> {
+fn socket(address: SocketAddr, one_of_many: bool, buffer: usize) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if one_of_many {
         socket.set_reuse_port(true)?;
     }
     socket.set_nonblocking(true)?;
     // With less we are slower under fire, and no worse otherwise.
-    drop(socket.set_recv_buffer_size(RECEIVE_BUFFER));
+    drop(socket.set_recv_buffer_size(buffer));
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
 }
@@ -249,9 +240,9 @@ impl<E: Engine, S: DatagramService> SocketTask<E, S> {
     }
 
     fn sort(&mut self, from: SocketAddr, datagram: &[u8]) {
-        if !self.associations.is_strange(now(), from, datagram) {
+        if !self.associations.takes_time(now(), from, datagram) {
             self.associations.handle_datagram(now(), from, datagram);
-        } else if self.strangers.len() < STRANGERS {
+        } else if self.strangers.len() < self.gate.config.strangers {
             self.strangers.push_back((from, Bytes::copy_from_slice(datagram)));
         } else {
             self.meter.dropped(Dropped::Strangers);
@@ -260,7 +251,7 @@ impl<E: Engine, S: DatagramService> SocketTask<E, S> {
 
     /// Looks at those strangers who have waited for longest.
     fn meet(&mut self) {
-        for (from, datagram) in self.strangers.drain(..self.strangers.len().min(SLICE)) {
+        for (from, datagram) in self.strangers.drain(..self.strangers.len().min(self.gate.config.strangers_at_once)) {
             self.associations.handle_datagram(now(), from, &datagram);
         }
     }

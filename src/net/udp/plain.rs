@@ -31,6 +31,11 @@ impl Engine for PlainEngine {
         if datagram.is_empty() { Class::Noise } else { Class::Record }
     }
 
+    // Each may begin a service.
+    fn takes_time(&self, _now: Instant, _from: SocketAddr, _datagram: &[u8]) -> bool {
+        true
+    }
+
     fn meet(&mut self, now: Instant, _from: SocketAddr, datagram: &[u8]) -> Meeting<Plain> {
         let mut plain = Plain {
             mtu: self.mtu,

@@ -67,7 +67,7 @@ pub(crate) fn serve_if_asked() -> bool {
 async fn serve(folder: &Path, handshake_timeout: Duration) -> io::Result<()> {
     let source: Arc<dyn CertificateSource> =
         Arc::new(FileCertificates::open(&folder.join("server.pem"), &folder.join("server-key.pem")).expect("a chain"));
-    let judge: Arc<dyn ClientJudge> = Arc::new(FileClients::open(&folder.join("anchors.pem"), &[]).expect("anchors"));
+    let judge: Arc<dyn ClientJudge> = Arc::new(FileClients::open(&folder.join("anchors.pem"), &[], 4096).expect("anchors"));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let udp = UdpConfig { handshake_timeout, sessions: 0, ..UdpConfig::default() };
     let config = Config { handshake_timeout, udp, ..Config::default() };

@@ -179,7 +179,7 @@ fn files_that_change_are_a_change_to_those_inside() {
     let anchors = folder.path().join("anchors.pem");
     let put = |chain: &str| fs::copy(file(chain, "anchors.pem"), &anchors).expect("written");
     put("good/p256-long");
-    let clients = FileClients::open(&anchors, &[]).expect("good anchors");
+    let clients = FileClients::open(&anchors, &[], 4096).expect("good anchors");
     let changes = clients.changes().expect("files change");
     let now = UnixTime::from(Question::CLIENT.at);
     let presented = kept("good/p256-long").presented;

@@ -32,6 +32,10 @@ impl Engine for Toy {
         }
     }
 
+    fn takes_time(&self, _now: Instant, _from: SocketAddr, datagram: &[u8]) -> bool {
+        datagram.first() == Some(&b'c')
+    }
+
     fn meet(&mut self, now: Instant, _from: SocketAddr, datagram: &[u8]) -> Meeting<ToyAssociation> {
         match datagram {
             [b'h', ..] => Meeting::Answered(Bytes::from_static(b"?")),
@@ -291,12 +295,15 @@ fn a_valid_cookie_without_the_end_of_a_handshake_disturbs_nobody() {
 
 #[test]
 fn a_cookie_that_is_used_over_and_over_costs_a_flight_now_and_then() {
-    let mut bench = toy(Config::default());
+    let mut bench = toy(Config { attempt_pause: SECOND * 3 / 4, ..Config::default() });
     for attack in 0..100_u8 {
         bench.receive(peer(1, 1), &[b'c', attack, 1]);
     }
     assert_eq!(bench.sent().len(), 1);
-    bench.now += ATTEMPT;
+    bench.now += SECOND / 2;
+    bench.receive(peer(1, 1), b"csoon");
+    assert_eq!(bench.sent().len(), 0);
+    bench.now += SECOND / 4;
     bench.receive(peer(1, 1), b"cagain");
     assert_eq!(bench.sent().len(), 1, "a device may begin anew");
     bench.receive(peer(1, 1), b"f");
