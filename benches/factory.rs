@@ -15,7 +15,7 @@ use gatehouse_ca::{
     unlock::{Key, Unlock},
 };
 use gatehouse_factory::{BatchOrder, Delivery, Factory, Recipient, Settings, Surroundings, What};
-use gatehouse_pki::{KeyAlgorithm, Signer, SoftwareKey};
+use gatehouse_pki::{KeyAlgorithm, NewKey, Signer, SoftwareKey};
 use std::{
     fmt,
     hint::black_box,
@@ -106,7 +106,7 @@ fn floor(workers: usize) -> Pace {
         for _ in 0..workers {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    black_box(SoftwareKey::generate(KeyAlgorithm::P256).expect("a key"));
+                    black_box(NewKey::generate(KeyAlgorithm::P256).expect("a key"));
                     black_box(line.sign(black_box(&[7; 400])).expect("a signature"));
                     done.fetch_add(1, Ordering::Relaxed);
                 }

@@ -9,7 +9,7 @@ mod write;
 use crate::{
     der::{self, DerError, Reader, tag},
     distinguished_name::DistinguishedName,
-    key::{AlgorithmError, KeyAlgorithm, KeyError, PublicKey, SignatureAlgorithm, Signer, SignerError, SoftwareKey},
+    key::{AlgorithmError, KeyAlgorithm, KeyError, NewKey, PublicKey, SignatureAlgorithm, Signer, SignerError, SoftwareKey},
     name::{DeviceName, looks_like_a_device},
     oid,
     pem::{self, PemError},
@@ -84,7 +84,7 @@ pub struct Csr {
 
 /// A request whose sender has the private key (proof of possession, RFC 2986 §3).
 ///
-/// Only [`Csr::verify`], [`SignedCsr::for_key`] and [`SignedCsr::for_software_key`] make one.
+/// Only [`Csr::verify`], [`SignedCsr::for_key`], [`SignedCsr::for_software_key`] and [`SignedCsr::for_new_key`] make one.
 #[derive(Debug)]
 pub struct SignedCsr {
     key: PublicKey,
@@ -177,6 +177,11 @@ impl SignedCsr {
     /// A request for the certificate of a key in memory. Nothing needs to be signed for it: making and reading such a
     /// key checks that its two halves belong together.
     pub fn for_software_key(key: &SoftwareKey) -> Self {
+        Self { key: key.public_key().clone(), claimed_device: None }
+    }
+
+    /// A request for the certificate of a key that was just made here: its public half was computed from the private one.
+    pub fn for_new_key(key: &NewKey) -> Self {
         Self { key: key.public_key().clone(), claimed_device: None }
     }
 
@@ -436,6 +441,8 @@ mod tests {
         let key = key();
         assert_eq!(SignedCsr::for_key(&key).expect("it signs").key(), key.public_key());
         assert_eq!(SignedCsr::for_software_key(&key).key(), key.public_key());
+        let new = NewKey::generate(KeyAlgorithm::P256).expect("P-256");
+        assert_eq!(SignedCsr::for_new_key(&new).key(), new.public_key());
 
         struct WrongKey(SoftwareKey, SoftwareKey);
         impl Signer for WrongKey {

@@ -12,7 +12,7 @@ mod spki;
 mod table;
 
 pub use algorithm::{AlgorithmError, SignatureAlgorithm};
-pub use software::{PrivateKeyError, SoftwareKey};
+pub use software::{NewKey, PrivateKeyError, SoftwareKey};
 pub use spki::{KeyError, MAX_SPKI};
 pub use table::{Role, Use};
 

@@ -103,7 +103,7 @@ pub use extensions::{ExtendedKeyUsage, KeyUsage};
 pub use general_name::GeneralName;
 pub use issue::{CrlContent, CrlError, EncoderError, IssueError, Issuer, IssuerError};
 pub use key::{
-    AlgorithmError, BadSignature, Fingerprint, KeyAlgorithm, KeyError, KeyId, MAX_SPKI, PrivateKeyError, PublicKey, Role,
+    AlgorithmError, BadSignature, Fingerprint, KeyAlgorithm, KeyError, KeyId, MAX_SPKI, NewKey, PrivateKeyError, PublicKey, Role,
     SignatureAlgorithm, Signer, SignerError, SoftwareKey, Use,
 };
 pub use lint::{Finding, LintRule};

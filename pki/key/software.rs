@@ -1,4 +1,4 @@
-//! Private keys in memory.
+//! Private keys in memory: those that sign here, and those that are made for somebody else.
 
 use super::{KeyAlgorithm, PublicKey, SignatureAlgorithm, Signer, SignerError};
 use gatehouse_types::Secret;
@@ -43,18 +43,56 @@ enum Pair {
     Ed25519(Ed25519KeyPair),
 }
 
-impl SoftwareKey {
+/// A private key that was just made and never signs here: it leaves for whoever it was made for. Getting a key ready to sign
+/// takes as long as making it.
+pub struct NewKey {
+    public: PublicKey,
+    pkcs8: Secret,
+}
+
+impl NewKey {
     /// Makes a new key for one of the algorithms that are issued with.
     pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, PrivateKeyError> {
         let random = SystemRandom::new();
-        let document = match algorithm {
-            KeyAlgorithm::P256 => EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, &random),
-            KeyAlgorithm::P384 => EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P384_SHA384_ASN1_SIGNING, &random),
-            KeyAlgorithm::Ed25519 => Ed25519KeyPair::generate_pkcs8(&random),
+        let (document, prefix, public) = match algorithm {
+            KeyAlgorithm::P256 => {
+                (EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, &random), P256_SPKI, P256_POINT)
+            }
+            KeyAlgorithm::P384 => {
+                (EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P384_SHA384_ASN1_SIGNING, &random), P384_SPKI, P384_POINT)
+            }
+            KeyAlgorithm::Ed25519 => (Ed25519KeyPair::generate_pkcs8(&random), ED25519_SPKI, ED25519_PUBLIC),
             KeyAlgorithm::Rsa { .. } => return Err(PrivateKeyError::Algorithm(algorithm)),
         };
         let document = document.map_err(|_| PrivateKeyError::NoRandomness)?;
-        Self::from_pkcs8(Secret::new(document.as_ref().to_vec()))
+        let pkcs8 = Secret::new(document.as_ref().to_vec());
+        // The public half is the last field of ECPrivateKey (RFC 5915 §3) and of OneAsymmetricKey (RFC 5958 §2).
+        let public = pkcs8.len().checked_sub(public).and_then(|begin| pkcs8.expose().get(begin..)).ok_or(PrivateKeyError::Form)?;
+        let public = PublicKey::from_spki_der(&[prefix, public].concat()).map_err(|_| PrivateKeyError::Form)?;
+        Ok(Self { public, pkcs8 })
+    }
+
+    /// Its public half.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The key as DER PKCS#8, for whoever it is for.
+    pub fn to_pkcs8(&self) -> &Secret {
+        &self.pkcs8
+    }
+}
+
+impl fmt::Debug for NewKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "NewKey({:?})", self.public)
+    }
+}
+
+impl SoftwareKey {
+    /// Makes a new key for one of the algorithms that are issued with.
+    pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, PrivateKeyError> {
+        Self::from_pkcs8(NewKey::generate(algorithm)?.pkcs8)
     }
 
     /// Reads a DER PKCS#8 key (RFC 5958). The public half inside must be the private half's.
@@ -123,6 +161,11 @@ const P256_SPKI: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\
 const P384_SPKI: &[u8] = b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00";
 const ED25519_SPKI: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 
+/// The bytes of a point that is not compressed, and of an Ed25519 key.
+const P256_POINT: usize = 65;
+const P384_POINT: usize = 97;
+const ED25519_PUBLIC: usize = 32;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +183,18 @@ mod tests {
             let again = SoftwareKey::from_pkcs8(key.to_pkcs8().clone()).expect("its own form");
             assert_eq!(again.public_key(), key.public_key());
         }
+    }
+
+    #[test]
+    fn a_key_that_was_made_for_somebody_else_has_the_public_half_that_it_will_sign_with() {
+        for algorithm in ALGORITHMS {
+            let key = NewKey::generate(algorithm).expect("issued with");
+            let there = SoftwareKey::from_pkcs8(key.to_pkcs8().clone()).expect("its own form");
+            assert_eq!(there.public_key(), key.public_key(), "{algorithm}");
+            assert_eq!(format!("{key:?}"), format!("NewKey({:?})", key.public_key()));
+        }
+        let rsa = KeyAlgorithm::Rsa { bits: 2048 };
+        assert_eq!(NewKey::generate(rsa).map(drop), Err(PrivateKeyError::Algorithm(rsa)));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     bench::{Bench, made},
     bundle::BundleFile,
     cms::sealed::Recipient,
+    drawn::Drawn,
     error::FactoryError,
     files::{self, FileError},
     home::Factory,
@@ -373,10 +374,11 @@ impl Bench<'_> {
     fn part(&self, path: &Path, jobs: Vec<Job>) -> Result<(File, Vec<Made>), FactoryError> {
         let mut file = BundleFile::create(path)?;
         let mut session = self.session()?;
+        let random = Drawn::new(&*self.around.random);
         let now = self.around.clock.now();
         let mut devices = Vec::with_capacity(jobs.len());
         for Job { serial, request } in jobs {
-            devices.push(made(self.make(&mut file, serial, request, session.as_mut(), now)?, None));
+            devices.push(made(self.make(&mut file, serial, request, session.as_mut(), &random, now)?, None));
         }
         Ok((file.finish()?, devices))
     }

@@ -15,8 +15,8 @@ use crate::{
     settings::DeviceProfile,
 };
 use gatehouse_ca::unlock::Unlock;
-use gatehouse_pki::{Builtin, Certificate, Facts, Issuer, KeyAlgorithm, Profile, SerialNumber, SignedCsr, SoftwareKey};
-use gatehouse_types::UnixTime;
+use gatehouse_pki::{Builtin, Certificate, Facts, Issuer, KeyAlgorithm, NewKey, Profile, SerialNumber, SignedCsr};
+use gatehouse_types::{Random, UnixTime};
 
 /// Everything that making a device of a line takes.
 pub(crate) struct Bench<'a> {
@@ -70,19 +70,20 @@ impl<'a> Bench<'a> {
         serial: DeviceSerial,
         request: Option<SignedCsr>,
         session: Option<&mut Session<'_>>,
+        random: &dyn Random,
         now: UnixTime,
     ) -> Result<Entry, FactoryError> {
         let (request, key) = match request {
             Some(request) => (request, None),
             None => {
-                let key = SoftwareKey::generate(KeyAlgorithm::P256)?;
-                (SignedCsr::for_software_key(&key), Some(key))
+                let key = NewKey::generate(KeyAlgorithm::P256)?;
+                (SignedCsr::for_new_key(&key), Some(key))
             }
         };
-        let certificate = self.sign(&serial, request, now)?;
+        let certificate = self.sign(&serial, request, random, now)?;
         let key = match (key, session) {
             (None, _) => BundleKey::InDevice,
-            (Some(key), Some(session)) => BundleKey::Sealed(session.seal(&key_pem(key.to_pkcs8()), self.around.random.as_ref())?),
+            (Some(key), Some(session)) => BundleKey::Sealed(session.seal(&key_pem(key.to_pkcs8()), random)?),
             (Some(key), None) => BundleKey::Plain(key_pem(key.to_pkcs8())),
         };
         let entry = Entry::new(serial, &certificate);
@@ -90,11 +91,11 @@ impl<'a> Bench<'a> {
         Ok(entry)
     }
 
-    fn sign(&self, serial: &DeviceSerial, request: SignedCsr, now: UnixTime) -> Result<Certificate, FactoryError> {
+    fn sign(&self, serial: &DeviceSerial, request: SignedCsr, random: &dyn Random, now: UnixTime) -> Result<Certificate, FactoryError> {
         let number: SerialNumber =
             serial.as_str().parse().map_err(|error: gatehouse_pki::NameError| FactoryError::Names(error.to_string()))?;
         let approved = self.profile.approve(request, &self.facts.clone().serial_number(number), now)?;
-        Ok(self.issuer.issue(approved, self.around.random.as_ref())?)
+        Ok(self.issuer.issue(approved, random)?)
     }
 }
 

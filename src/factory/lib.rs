@@ -18,6 +18,7 @@ mod bench;
 mod bundle;
 mod cms;
 mod custody;
+mod drawn;
 mod error;
 mod files;
 mod home;

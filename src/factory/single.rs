@@ -82,7 +82,7 @@ impl Factory {
         let mut session = bench.session()?;
         let at = self.now();
         let mut file = BundleFile::create(&beside)?;
-        let entry = bench.make(&mut file, serial, request, session.as_mut(), at)?;
+        let entry = bench.make(&mut file, serial, request, session.as_mut(), &*self.surroundings.random, at)?;
         file.finish()?.sync_all().map_err(FileError::at(&beside))?;
         files::sync_parent(&beside)?;
         let devices = vec![made(entry.clone(), replaces)];
