@@ -18,7 +18,11 @@ pub fn within(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
     } else {
         let leading = len.leading_zeros() as usize / 8;
         let digits = &len.to_be_bytes()[leading..];
-        out.splice(start..start, [0x80 | digits.len() as u8].iter().chain(digits).copied());
+        let content = start + 1 + digits.len();
+        out.resize(content + len, 0);
+        out.copy_within(start..start + len, content);
+        out[start] = 0x80 | digits.len() as u8;
+        out[start + 1..content].copy_from_slice(digits);
     }
 }
 

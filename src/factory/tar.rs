@@ -71,7 +71,9 @@ impl<'a> Writer<'a> {
         header[154] = 0;
         self.out.extend_from_slice(&header);
         pieces.iter().for_each(|piece| self.out.extend_from_slice(piece));
-        self.out.resize(self.out.len().next_multiple_of(BLOCK), 0);
+        // By its length and not by where the buffer ends: the archive need not begin where the buffer does.
+        let padding = length.next_multiple_of(BLOCK) - length;
+        self.out.resize(self.out.len() + padding, 0);
     }
 }
 
