@@ -9,7 +9,7 @@ use crate::{
 };
 use axum::http::{HeaderMap, Method, header, request::Parts};
 use gatehouse_base::{Denied, Fault, Kind};
-use gatehouse_http::{Authenticate, ClientAddress, Credential as Shown, Permission, Problem, Refusal};
+use gatehouse_http::{Authenticate, ClientAddress, Credential as Shown, Permission, Problem, RateKey, Refusal};
 use gatehouse_types::{OrganisationId, PersonId, Secret};
 use serde_json::{Value, json};
 use std::pin::Pin;
@@ -43,6 +43,8 @@ pub struct Caller {
     person: Option<PersonId>,
     by: Credential,
     member: Result<Member, NotInOrganisation>,
+    /// Whose requests are counted together.
+    rate: RateKey,
 }
 
 #[derive(Clone, Debug)]
@@ -154,13 +156,15 @@ impl Gate {
             if !text.expose().starts_with(api_token::PREFIX.as_bytes()) {
                 return self.program(&text, named).await.map(Some);
             }
-            let (_, grant) = self.0.token(&text, from).await.map_err(|refused: TokenRefused| Problem::new(&refused))?;
+            let (id, grant) = self.0.token(&text, from).await.map_err(|refused: TokenRefused| Problem::new(&refused))?;
             let member = match named {
                 Some(Ok(named)) if named != grant.organisation => Err(NotInOrganisation::NotYours),
                 Some(Err(error)) => Err(error),
                 _ => self.member(grant.person, Some(grant.organisation)).await?,
             };
-            return Ok(Some(Caller { person: Some(grant.person), by: Credential::Token { rights: grant.rights, account: true }, member }));
+            let rate = RateKey(format!("token {id}").into());
+            let by = Credential::Token { rights: grant.rights, account: true };
+            return Ok(Some(Caller { person: Some(grant.person), by, member, rate }));
         }
         let Some(secret) = cookie(&request.headers) else { return Ok(None) };
         if !is_safe(&request.method) && !comes_from_here(&request.headers) {
@@ -175,7 +179,8 @@ impl Gate {
             Some(Ok(named)) => self.member(person, Some(named)).await?,
             None => self.member(person, None).await?,
         };
-        Ok(Some(Caller { person: Some(person), by: Credential::Session(session), member }))
+        let rate = RateKey(format!("person {person}").into());
+        Ok(Some(Caller { person: Some(person), by: Credential::Session(session), member, rate }))
     }
 
     /// A program that shows an access token of ours.
@@ -194,7 +199,12 @@ impl Gate {
             Some(_) => Credential::Program { scope: bearer.scope(), rights },
             None => Credential::Token { rights, account: false },
         };
-        Ok(Caller { person, by, member })
+        // A program that acts for a thousand people is a thousand callers.
+        let rate = match person {
+            Some(person) => format!("program {} for {person}", bearer.claims.client_id),
+            None => format!("program {}", bearer.claims.client_id),
+        };
+        Ok(Caller { person, by, member, rate: RateKey(rate.into()) })
     }
 
     async fn member(&self, person: PersonId, named: Option<OrganisationId>) -> Result<Result<Member, NotInOrganisation>, StateError> {
@@ -220,6 +230,7 @@ impl Authenticate for Gate {
             let caller = self.caller(request, &from).await?;
             request.extensions.insert(from);
             if let Some(caller) = caller {
+                request.extensions.insert(caller.rate.clone());
                 request.extensions.insert(caller);
             }
             Ok(())
@@ -327,7 +338,7 @@ impl Permission for ActInSession {
     type Proof = SelfInSession;
 
     fn check(request: &Parts) -> Result<SelfInSession, Problem> {
-        let Caller { person, by, member } = caller(request)?;
+        let Caller { person, by, member, .. } = caller(request)?;
         match (by, person) {
             (Credential::Session(session), Some(person)) => Ok(SelfInSession { person: *person, session: *session, member: *member }),
             _ => Err(Denied::Forbidden.into()),

@@ -1,5 +1,6 @@
 //! Whether anything happens on a connection.
 
+use crate::limits::Turn;
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use std::{
@@ -89,11 +90,13 @@ impl Drop for Work {
 pub(crate) struct WatchedBody {
     body: Body,
     activity: Arc<Activity>,
+    /// The request's place, held until its answer is gone.
+    _turn: Option<Turn>,
 }
 
 impl WatchedBody {
-    pub(crate) fn new(body: Body, activity: Arc<Activity>) -> Self {
-        Self { body, activity }
+    pub(crate) fn new(body: Body, activity: Arc<Activity>, turn: Option<Turn>) -> Self {
+        Self { body, activity, _turn: turn }
     }
 }
 

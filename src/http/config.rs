@@ -1,6 +1,6 @@
 //! The section `[http]`: how much a request may hold and how long it may take.
 
-use crate::ProxyHeader;
+use crate::{Origin, ProxyHeader};
 use gatehouse_base::config::{Configure, Section, Size};
 use gatehouse_net::Network;
 use std::time::Duration;
@@ -25,7 +25,27 @@ pub struct Config {
     /// How long an idle HTTP/1.1 connection is kept after draining begins. A request that is on its way then is still
     /// answered, with `connection: close`, and does not meet a closed door. Default 2 s.
     pub drain_idle: Duration,
+    /// Requests that are worked on at once, those of all listeners together. One more is answered with 503. Default 4096.
+    pub requests: usize,
+    /// The same of one peer network, as `[net]` draws them. One more is answered with 429. Default 512.
+    pub requests_per_network: usize,
+    /// Requests a second that one peer network may make, on average. Default 200.
+    pub network_rate: u32,
+    /// Requests that one peer network may make at once after a rest. Default 2000.
+    pub network_burst: u32,
+    /// Requests a second with one credential: a token, a program's access tokens, a person's sessions. Default 50.
+    pub credential_rate: u32,
+    /// Requests with one credential at once after a rest. Default 500.
+    pub credential_burst: u32,
+    /// Networks, and credentials, whose rates are remembered at most; who has used least is forgotten first. Default 100,000.
+    pub rate_entries: usize,
+    /// Origins whose pages may call the API with tokens, such as `["https://console.example.com"]`. Cookies are never allowed along.
+    /// Default none.
+    pub origins: Vec<Origin>,
+    /// For how long browsers are told to come over TLS only (RFC 6797), on encrypted listeners. 0 tells them nothing. Default 365 days.
+    pub strict_transport: Duration,
     /// Networks of the balancers that speak HTTP in front of us. Only from them `proxy_header` is believed. Default none.
+    /// An `X-Request-Id` of theirs is taken over.
     pub proxies: Vec<Network>,
     /// The header in which they tell whose request it is: `x-forwarded-for` or `forwarded`. Default `x-forwarded-for`.
     pub proxy_header: ProxyHeader,
@@ -44,6 +64,15 @@ impl Configure for Config {
             idle_timeout: from.within("idle_timeout", defaults.idle_timeout, seconds(1, 3600)),
             streams: from.within("streams", defaults.streams, 1..=10_000),
             drain_idle: from.within("drain_idle", defaults.drain_idle, seconds(0, 60)),
+            requests: from.within("requests", defaults.requests, 1..=1_000_000),
+            requests_per_network: from.within("requests_per_network", defaults.requests_per_network, 1..=1_000_000),
+            network_rate: from.within("network_rate", defaults.network_rate, 1..=1_000_000),
+            network_burst: from.within("network_burst", defaults.network_burst, 1..=10_000_000),
+            credential_rate: from.within("credential_rate", defaults.credential_rate, 1..=1_000_000),
+            credential_burst: from.within("credential_burst", defaults.credential_burst, 1..=10_000_000),
+            rate_entries: from.within("rate_entries", defaults.rate_entries, 1000..=10_000_000),
+            origins: from.or("origins", defaults.origins),
+            strict_transport: from.within("strict_transport", defaults.strict_transport, seconds(0, 2 * 365 * 86_400)),
             proxies: from.or("proxies", defaults.proxies),
             proxy_header: from.or("proxy_header", defaults.proxy_header),
         })
@@ -60,6 +89,15 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(60),
             streams: 128,
             drain_idle: Duration::from_secs(2),
+            requests: 4096,
+            requests_per_network: 512,
+            network_rate: 200,
+            network_burst: 2000,
+            credential_rate: 50,
+            credential_burst: 500,
+            rate_entries: 100_000,
+            origins: Vec::new(),
+            strict_transport: Duration::from_secs(365 * 86_400),
             proxies: Vec::new(),
             proxy_header: ProxyHeader::XForwardedFor,
         }

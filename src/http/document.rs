@@ -1,6 +1,6 @@
 //! The document of the API: OpenAPI 3.1, made from the same routes that are served.
 
-use crate::{Granted, Operation, ReadDocument, Refusal, Route, Routes, doc, operation::Schemas, problem::Details};
+use crate::{Granted, Operation, ReadDocument, Refusal, Route, Routes, doc, limits, operation::Schemas, problem::Details};
 use axum::{
     body::Bytes,
     http::{StatusCode, header},
@@ -15,7 +15,10 @@ const PATH: &str = "/v1/openapi.json";
 /// What the door itself may answer on every route, whatever it does.
 const EVERYWHERE: &[Refusal] = &[
     Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR, "internal"),
-    Refusal::of_status(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    limits::BUSY,
+    limits::NETWORK_BUSY,
+    limits::NETWORK_RATE,
+    limits::CREDENTIAL_RATE,
     Refusal::of_status(StatusCode::GATEWAY_TIMEOUT, "request-timeout"),
 ];
 

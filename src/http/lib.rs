@@ -3,7 +3,7 @@
 //! A part of the product hands over [`Routes`]; each handler's first argument is a [`Granted`] permission, and what it takes and
 //! answers can be told by its types, or the route cannot be added. [`document()`] tells all of it as OpenAPI. The composition root gives all routes of a listener to a [`Server`], which is a
 //! [`Service`](gatehouse_net::Service) behind the accept loop of `gatehouse-net`. The server bounds what a peer can
-//! make it hold (heads, bodies, streams, time), gives every request an id, turns every [`Fault`](gatehouse_base::Fault)
+//! make it hold (heads, bodies, streams, requests at once and in a second, time), gives every request an id, turns every [`Fault`](gatehouse_base::Fault)
 //! into problem details (RFC 9457) by one table, and drains: what was accepted is answered before the connection ends.
 //!
 //! This crate knows no room and no core. What it serves by itself is public ([`health()`], [`metrics()`],
@@ -13,15 +13,18 @@ mod activity;
 mod body;
 mod client_address;
 mod config;
+mod cors;
 mod counters;
 mod doc;
 mod document;
 mod endpoint;
 mod lent;
+mod limits;
 mod operation;
 mod permission;
 mod problem;
 mod public;
+mod rate;
 mod refusal;
 mod routes;
 mod server;
@@ -29,10 +32,12 @@ mod server;
 pub use body::Body;
 pub use client_address::{ClientAddress, ProxyHeader};
 pub use config::Config;
+pub use cors::Origin;
 pub use counters::METRICS;
 pub use doc::{Doc, doc};
 pub use document::{About, Document, document, serve_document};
 pub use endpoint::{Answers, Argument, Created, Endpoint};
+pub use limits::{Limits, RateKey};
 pub use operation::Operation;
 pub use permission::{Authenticate, Credential, Granted, Permission, ReadAuthorities, ReadDocument, ReadHealth, ReadMetrics, SignIn};
 pub use problem::Problem;

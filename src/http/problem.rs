@@ -1,5 +1,6 @@
 //! Errors as answers: problem details (RFC 9457), made from [`Fault`] by one table.
 
+use crate::Refusal;
 use axum::{
     body::Body,
     http::{HeaderValue, Response, StatusCode, header},
@@ -89,6 +90,13 @@ impl Problem {
             _ => "internal",
         };
         Self(Arc::new(Inner { status, code, detail: None, field: None, retry_after: None, for_the_log: None }))
+    }
+
+    /// The problem of somebody who comes too often or in too great a number, and may come back after this time.
+    pub(crate) fn to_wait(refusal: Refusal, wait: Duration) -> Self {
+        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
+        let code = refusal.code;
+        Self(Arc::new(Inner { status, code, detail: None, field: None, retry_after: Some(wait), for_the_log: None }))
     }
 
     pub(crate) fn code(&self) -> &'static str {

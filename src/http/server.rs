@@ -1,9 +1,9 @@
 //! HTTP/1.1 and HTTP/2 on one connection, from its first byte to a drained end.
 
 use crate::{
-    Authenticate, ClientAddress, Config, Problem, Routes,
+    Authenticate, ClientAddress, Config, Limits, Problem, RateKey, Routes,
     activity::{Activity, WatchedBody},
-    counters,
+    cors, counters,
     lent::Lent,
     problem::PROBLEM_JSON,
     routes::Pattern,
@@ -11,7 +11,7 @@ use crate::{
 use axum::{
     Router,
     body::Body,
-    http::{HeaderValue, Method, Request, Response, StatusCode, Version, header},
+    http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header},
     response::IntoResponse,
 };
 use gatehouse_net::{Connection, Peer, Service, Shutdown};
@@ -53,8 +53,8 @@ static SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 4] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// RFC 6797 §6.1.1: a year.
-const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
+/// The longest id of a balancer's that is taken over.
+const MOST_ID: usize = 64;
 
 const REQUEST_ID: header::HeaderName = header::HeaderName::from_static("x-request-id");
 
@@ -72,14 +72,19 @@ impl fmt::Display for RequestId {
 pub struct Server {
     router: Router,
     config: Config,
+    limits: Arc<Limits>,
+    /// RFC 6797 §6.1.1.
+    strict_transport: Option<HeaderValue>,
     random: Arc<dyn Random>,
     authenticate: Option<Arc<dyn Authenticate>>,
 }
 
 impl Server {
     /// A server of these routes, all of whose callers are strangers.
-    pub fn new(routes: Routes, config: Config, random: Arc<dyn Random>) -> Self {
-        Self { router: routes.into_router(), config, random, authenticate: None }
+    pub fn new(routes: Routes, config: Config, limits: Arc<Limits>, random: Arc<dyn Random>) -> Self {
+        let seconds = config.strict_transport.as_secs();
+        let strict_transport = HeaderValue::from_str(&format!("max-age={seconds}")).ok().filter(|_| seconds > 0);
+        Self { router: routes.into_router(), config, limits, strict_transport, random, authenticate: None }
     }
 
     /// The same server, which finds out who is calling.
@@ -108,12 +113,17 @@ impl Server {
         let start = Instant::now();
         let work = connection.activity.work();
         let in_flight = InFlight::start();
-        let mut id = [0; 16];
-        self.random.fill(&mut id);
-        let id = RequestId(id.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into());
+        let id = self.request_id(request.headers(), connection);
+        let origin = cors::allowed(&self.config.origins, request.headers());
+        let client = ClientAddress::of(connection.peer.address(), request.headers(), &self.config.proxies, self.config.proxy_header);
+        let turn = self.limits.turn(client.0, self.limits.now());
         let (method, version) = (method_label(request.method()), request.version());
         let span = info_span!("request", %id, method, path = request.uri().path());
-        let mut response = self.route(request, connection, &id).instrument(span.clone()).await;
+        let mut response = match &turn {
+            Err(problem) => problem.clone().into_response(),
+            Ok(_) if origin.is_some() && cors::is_preflight(&request) => cors::preflight(),
+            Ok(_) => self.route(request, connection, client, &id).instrument(span.clone()).await,
+        };
         let route = response.extensions().get::<Pattern>().map_or("none", |pattern| pattern.0);
         if let Some(problem) = problem(&response) {
             if let Some(cause) = problem.for_the_log() {
@@ -124,22 +134,40 @@ impl Server {
             response.headers_mut().extend(allow.map(|methods| (header::ALLOW, methods)));
         }
         self.complete(&mut response, connection, version, &id);
+        if !self.config.origins.is_empty() {
+            cors::let_read(response.headers_mut(), origin);
+        }
         let (status, seconds) = (response.status().as_str().to_owned(), start.elapsed());
         span.in_scope(|| debug!(status, route, ?seconds, "answered"));
         ::metrics::counter!(counters::REQUESTS, "method" => method, "route" => route, "status" => status).increment(1);
         ::metrics::histogram!(counters::REQUEST_SECONDS, "route" => route).record(seconds);
         drop((work, in_flight));
-        response.map(|body| WatchedBody::new(body, Arc::clone(&connection.activity)))
+        response.map(|body| WatchedBody::new(body, Arc::clone(&connection.activity), turn.ok()))
     }
 
-    async fn route(&self, request: Request<Incoming>, connection: &Shared, id: &RequestId) -> Response<Body> {
+    /// A balancer's id, so that its log and ours fit together; a stranger could make lines of ours look like another's.
+    fn request_id(&self, headers: &HeaderMap, connection: &Shared) -> RequestId {
+        let peer = connection.peer.address().ip();
+        let is_balancer = || self.config.proxies.iter().any(|network| network.contains(peer));
+        let is_plain =
+            |id: &str| (1..=MOST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        let theirs = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_plain(id) && is_balancer());
+        if let Some(id) = theirs {
+            return RequestId(id.into());
+        }
+        let mut id = [0; 16];
+        self.random.fill(&mut id);
+        RequestId(id.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
+    }
+
+    async fn route(&self, request: Request<Incoming>, connection: &Shared, client: ClientAddress, id: &RequestId) -> Response<Body> {
         let limit = self.config.body_size.as_usize();
         // What is announced as too large is refused before it is sent.
         if request.body().size_hint().lower() > self.config.body_size.get() {
+            counters::refused("body_size");
             return status_only(StatusCode::PAYLOAD_TOO_LARGE);
         }
         let mut request = request.map(|body| Body::new(Limited::new(body, limit)));
-        let client = ClientAddress::of(connection.peer.address(), request.headers(), &self.config.proxies, self.config.proxy_header);
         request.extensions_mut().insert(client);
         request.extensions_mut().insert(connection.peer.clone());
         request.extensions_mut().insert(id.clone());
@@ -149,6 +177,10 @@ impl Server {
                 if let Err(problem) = authenticate.authenticate(&mut parts).await {
                     return Ok(problem.into_response());
                 }
+                let whose = parts.extensions.get::<RateKey>();
+                if let Some(Err(problem)) = whose.map(|key| self.limits.credential(key, self.limits.now())) {
+                    return Ok(problem.into_response());
+                }
                 request = Request::from_parts(parts, body);
             }
             self.router.clone().oneshot(request).await
@@ -156,7 +188,10 @@ impl Server {
         match timeout(self.config.request_timeout, answer).await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
-            Err(_) => status_only(StatusCode::GATEWAY_TIMEOUT),
+            Err(_) => {
+                counters::refused("request_timeout");
+                status_only(StatusCode::GATEWAY_TIMEOUT)
+            }
         }
     }
 
@@ -165,8 +200,8 @@ impl Server {
         for (name, value) in &SECURITY_HEADERS {
             headers.entry(name).or_insert_with(|| value.clone());
         }
-        if connection.encrypted {
-            headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
+        if let Some(strict) = self.strict_transport.as_ref().filter(|_| connection.encrypted) {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, strict.clone());
         }
         if let Ok(id) = HeaderValue::from_str(&id.0) {
             headers.insert(REQUEST_ID, id);
@@ -212,6 +247,9 @@ impl Service for Server {
             tokio::select! {
                 result = served.as_mut() => {
                     if let Err(error) = result {
+                        if is_too_large(&*error) {
+                            counters::refused("header_size");
+                        }
                         debug!(%error, "connection ended with an error");
                     }
                     break;
@@ -230,7 +268,10 @@ impl Service for Server {
                 // The deadline is nearer now.
                 () = shared.activity.head_began() => {}
                 () = sleep_until(deadline) => match phase {
-                    Phase::Open if head_late_at().is_some_and(|late_at| late_at <= Instant::now()) => break,
+                    Phase::Open if head_late_at().is_some_and(|late_at| late_at <= Instant::now()) => {
+                        counters::refused("header_timeout");
+                        break;
+                    }
                     // Something happened since the deadline was computed.
                     Phase::Open if shared.activity.idle_at(self.config.idle_timeout) > Instant::now() => {}
                     Phase::Closing if shared.activity.idle_at(CLOSING) > Instant::now() => {}
@@ -315,6 +356,11 @@ fn problem(response: &Response<Body>) -> Option<Problem> {
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| *kind == PROBLEM_JSON || kind == "application/json" || kind == "text/html; charset=utf-8");
     (is_error && !is_complete).then(|| Problem::of_status(status))
+}
+
+/// hyper has answered such a head itself, with 431.
+fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large)
 }
 
 fn status_only(status: StatusCode) -> Response<Body> {

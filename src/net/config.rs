@@ -2,7 +2,7 @@
 
 use crate::{UdpConfig, places::Prefixes};
 use gatehouse_base::config::{Configure, Section, Size};
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 /// Limits of the accept loop. They hold for all listeners together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// The peer network that an address counts for.
+    pub fn network(&self, address: IpAddr) -> IpAddr {
+        self.prefixes().network(address)
+    }
+
     pub(crate) fn prefixes(&self) -> Prefixes {
         Prefixes { v4: self.peer_prefix_v4, v6: self.peer_prefix_v6 }
     }

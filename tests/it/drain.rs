@@ -1,6 +1,6 @@
 //! Stopping: nothing that was accepted is lost, and whoever is in a hurry can be.
 
-use crate::support::{HTTPS, PLAIN, block_on, connect_tls, connector, exchange, start, start_https};
+use crate::support::{HTTPS, PLAIN, UNHURRIED, block_on, connect_tls, connector, exchange, start, start_https};
 use gatehouse_testkit::{process::poll_until, server::PATIENCE};
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Bytes, client::conn::http2};
@@ -20,7 +20,7 @@ const CONNECTIONS: usize = 1000;
 #[test]
 fn a_thousand_busy_connections_lose_no_request_when_the_server_is_told_to_stop() {
     // However long a slow machine takes to bring all of them together, nobody is sent away for having waited.
-    let (mut server, authority) = start_https(&format!("[http]\nheader_timeout = \"5m\"\nidle_timeout = \"1h\"\n{HTTPS}"));
+    let (mut server, authority) = start_https(&format!("[http]\nheader_timeout = \"5m\"\nidle_timeout = \"1h\"\n{UNHURRIED}{HTTPS}"));
     let address = server.address("api");
     let connector = connector(&authority, b"http/1.1");
     let (answered, lost, polite) = block_on(async {
@@ -64,7 +64,7 @@ fn a_thousand_busy_connections_lose_no_request_when_the_server_is_told_to_stop()
 fn http2_connections_get_every_answer_that_was_made_when_the_server_is_told_to_stop() {
     const CONNECTIONS: usize = 50;
     const STREAMS: usize = 10;
-    let (mut server, authority) = start_https(&format!("[log]\nlevel = \"info,gatehouse_http=debug\"\n{HTTPS}"));
+    let (mut server, authority) = start_https(&format!("[http]\n{UNHURRIED}[log]\nlevel = \"info,gatehouse_http=debug\"\n{HTTPS}"));
     let address = server.address("api");
     let connector = connector(&authority, b"h2");
     let answered = block_on(async {

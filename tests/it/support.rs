@@ -25,6 +25,15 @@ address = \"127.0.0.1:0\"
 role = \"metrics\"
 ";
 
+/// Limits of `[http]` that a test in a hurry does not reach.
+pub(crate) const UNHURRIED: &str = "network_rate = 1000000
+network_burst = 1000000
+credential_rate = 1000000
+credential_burst = 1000000
+requests_per_network = 100000
+requests = 100000
+";
+
 pub(crate) fn start(configuration: &str) -> Server {
     Installation::new(PROGRAM, configuration).expect("installation").start().expect("the server starts")
 }

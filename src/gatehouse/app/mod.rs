@@ -36,7 +36,7 @@ pub use tasks::TaskFailed;
 use control::{ControlError, ControlSocket};
 use gatehouse_base::{Clock, Fault, Kind, SystemClock, SystemRandom, telemetry::Telemetry};
 use gatehouse_ca::Authority;
-use gatehouse_http::{Readiness, Server};
+use gatehouse_http::{Limits, Readiness, Server};
 use gatehouse_net::{DatagramGate, FromFiles, Gate, Shutdown, watch};
 use gatehouse_store::{Health, Store};
 use listen::{Bound, Socket};
@@ -189,6 +189,8 @@ impl App {
             accounts: accounts.clone(),
             metrics: Arc::new(|| telemetry.metrics().render()),
         };
+        let networks = config.net.clone();
+        let limits = Limits::new(&config.http, move |address| networks.network(address));
         let coap = coap::Door::new(&config, &authority, Arc::clone(&traces));
         let health = coap.health(Arc::clone(&readiness) as Arc<dyn Readiness>, shutdown.clone());
         helpers.start("health", health);
@@ -206,7 +208,7 @@ impl App {
             match listener {
                 Socket::Streams(listener) => match api::routes(role, &parts) {
                     Some(routes) => {
-                        let mut server = Server::new(routes, config.http.clone(), Arc::new(SystemRandom));
+                        let mut server = Server::new(routes, config.http.clone(), Arc::clone(&limits), Arc::new(SystemRandom));
                         if role == Role::Https {
                             server = server.authenticating(Arc::new(gatehouse_accounts::Gate::new(accounts.clone())));
                         }
