@@ -20,4 +20,5 @@ mod revocation;
 mod rotation;
 mod store;
 mod support;
+mod walk;
 mod web;
