@@ -2,6 +2,7 @@
 
 mod accounts;
 mod backup;
+mod canaries;
 mod coap;
 mod command_line;
 mod custody;
@@ -18,6 +19,7 @@ mod layers;
 mod limits;
 mod revocation;
 mod rotation;
+mod secrets;
 mod store;
 mod support;
 mod walk;
