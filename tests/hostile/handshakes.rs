@@ -17,6 +17,9 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 /// A last flight: certificate, key exchange, its signature, change of keys, end.
 const RECORDS: usize = 5;
 
+/// Half-open places that are left to good clients when all others are filled.
+const LEFT: usize = 16;
+
 /// Before the server lets an address begin anew.
 const ATTEMPT: Duration = Duration::from_millis(550);
 
@@ -129,6 +132,19 @@ impl Handshakes {
                 client.leave();
             }
         }
+    }
+
+    /// Fills the half-open places with devices that have sent everything but the end: nobody who is half open makes the server hold more.
+    pub(crate) fn fill(&mut self, places: usize) {
+        let mut inside = Vec::with_capacity(places);
+        for _ in LEFT..places {
+            let mut client = self.device_elsewhere();
+            let records = self.last_flight_of(&mut client).unwrap_or_default();
+            records.iter().take(RECORDS - 1).for_each(|record| client.send(record));
+            // Who closes its socket would have the kernel tell the server that nobody is there.
+            inside.push(client);
+        }
+        self.check_victim();
     }
 
     fn noise(&mut self, count: usize) {

@@ -8,7 +8,8 @@
 //! Against it go, round after round and at the same time: hellos of invented senders; handshakes that stop half-way or creep; last
 //! flights in every order with every record left out or repeated; records of wrong epochs, noise, and hellos with a valid cookie under the
 //! address of a live association; connections over TCP that say nothing, too little, too slowly or the wrong thing; and devices whose
-//! certificates are good and whose CoAP is not. Then a crowd of addresses with valid cookies takes all half-open places, and more.
+//! certificates are good and whose CoAP is not. Then a crowd of addresses with valid cookies takes all half-open places, and more; and
+//! then devices hold them that have sent all of their handshake but its end.
 //!
 //! Good clients work all the while. They want a steady rate, because on one core a client that takes all there is keeps of it what others
 //! leave; and attackers give way to them on their common core ([`cores::give_way`]), because it is the server that is looked at. Attackers
@@ -43,7 +44,8 @@ use std::{process::ExitCode, thread, time::Duration};
 /// Good clients keep so much of their rate.
 const KEPT: f64 = 0.9;
 
-/// How much more memory there may be after any round than after the first that is counted; the one before warms up.
+/// How much more memory there may be after any round than after the first that is counted; the one before warms up. Every round ends with
+/// half-open peers holding as much as they can, so that none reaches higher than another by chance, and what leaks comes on top.
 const GROWTH: f64 = 1.02;
 
 /// Two rogues observe, each as much as one may.

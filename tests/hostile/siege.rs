@@ -117,7 +117,9 @@ impl Siege {
         (self.port.dtls, self.port.tls)
     }
 
-    /// Everything once: most of it at the same time, and then, for as long as it needs all places, the crowd.
+    /// Everything once: most of it at the same time, then, for as long as it needs all places, the crowd, and at last as much as half-open peers
+    /// can make the server hold. What that was the process keeps for the next ones: after each round it has reached the same height, unless
+    /// something was left behind.
     pub(crate) fn round(&mut self, round: usize) {
         let Self { hellos, handshakes, streams, rogues, crowd, amounts, port, .. } = self;
         let watched = thread::scope(|scope| {
@@ -135,7 +137,13 @@ impl Siege {
         });
         self.handshakes.check_victim();
         self.streams.leave();
-        for inside in [watched, crowded] {
+        self.wait_until_quiet();
+        let Self { handshakes, amounts, port, .. } = self;
+        let filled = thread::scope(|scope| {
+            let attacker = scope.spawn(|| giving_way(|| handshakes.fill(amounts.half_open)));
+            watch(port, || attacker.is_finished())
+        });
+        for inside in [watched, crowded, filled] {
             self.most_half_open = self.most_half_open.max(inside.0);
             self.most_observations = self.most_observations.max(inside.1);
         }
@@ -143,11 +151,15 @@ impl Siege {
 
     /// What the server has in memory when nobody is in a handshake.
     pub(crate) fn memory_when_quiet(&mut self) -> u64 {
+        self.wait_until_quiet();
+        self.port.memory()
+    }
+
+    fn wait_until_quiet(&self) {
         let begun = Instant::now();
         while is_busy(self.port.inside()) && begun.elapsed() < LIMIT {
             pause(Duration::from_millis(100));
         }
-        self.port.memory()
     }
 }
 
