@@ -174,7 +174,9 @@ pub(super) fn waiting(mut response: Response, error: &SignInError) -> Response {
 pub(super) fn page(summary: &'static str) -> Doc {
     let html = Some("text/html");
     let told = "For browsers. Refusals are pages or, where a program may be told, redirections to it.";
-    doc(summary).about(told).answers_with(StatusCode::OK, html).answers_with(StatusCode::SEE_OTHER, None)
+    let told = doc(summary).about(told).answers_with(StatusCode::OK, html).answers_with(StatusCode::SEE_OTHER, None);
+    let refusals = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
+    refusals.into_iter().fold(told, |told, status| told.answers_with(status, html))
 }
 
 /// What a form of such a page is sent to.
