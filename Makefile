@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SECONDS ?= 600
-.PHONY: help serve test lint bench faults kills hostile fuzz
+.PHONY: help serve test lint bench faults kills hostile mutations schemathesis fuzz
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -22,7 +22,7 @@ lint: ## formatting, clippy, licences and sources, documentation, shell scripts,
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	PATH="$$PWD/target/tools/bin:$$PATH" cargo deny --locked --log-level error check licenses bans sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
-	shellcheck .ci/run packaging/need packaging/lint
+	shellcheck .ci/run packaging/need packaging/lint packaging/schemathesis
 	@packaging/lint
 
 bench: ## every benchmark, each beside a floor or a peer of the same run
@@ -40,6 +40,15 @@ kills: ## a factory batch and the authority, killed at a thousand moments each; 
 hostile: ## the program's device ports under fire for minutes: a million hellos, broken handshakes, crowds, noise, rogue devices
 	@packaging/need test
 	cargo test --release --locked --test hostile -- --full
+
+mutations: ## takes security decisions away, one at a time, and sees whether the tests notice; goes on where it was interrupted
+	@packaging/need test
+	cargo run --locked --quiet -p gatehouse-testkit --bin mutations
+
+schemathesis: ## requests made from the API's own document, by nobody and by somebody: no 5xx and no answer that it does not tell (EXAMPLES=20)
+	@packaging/need schemathesis
+	cargo build --locked --bin gatehouse
+	@packaging/schemathesis
 
 # Fuzzing wants flags that only a nightly compiler takes, or one that is told not to mind.
 fuzz: ## ten minutes for each decoder (SECONDS=600)
