@@ -256,6 +256,12 @@ impl Accounts {
         .await
     }
 
+    /// Ends all of somebody's tokens, in a batch.
+    pub(crate) async fn ending_tokens(&self, batch: Batch, person: PersonId) -> Result<Batch, StateError> {
+        let ids = rows::tails(&self.events, TOKENS_OF, rows::by_person(person), MOST).await?;
+        Ok(ids.into_iter().fold(batch, |batch, id| batch.delete(TOKENS_OF, rows::of_person(person, &id)).delete(TOKENS, id)))
+    }
+
     /// What a token that was shown allows.
     pub(crate) async fn token(&self, text: &Secret, from: &Visitor) -> Result<(TokenId, TokenGrant), TokenRefused> {
         let unknown = || {

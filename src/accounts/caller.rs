@@ -45,6 +45,17 @@ pub struct Caller {
     member: Result<Member, NotInOrganisation>,
     /// Whose requests are counted together.
     rate: RateKey,
+    standing: Standing,
+}
+
+/// What an account may do as such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Nothing but confirming its address.
+    Unconfirmed,
+    Usual,
+    /// Runs this installation.
+    Operator,
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +94,9 @@ pub(crate) enum NotInOrganisation {
     /// What was named is no id.
     #[error("the header `{ORGANISATION}` holds an organisation's id")]
     NoId,
+    /// It was stopped.
+    #[error("the operator of this installation has suspended this organisation")]
+    Suspended,
     /// There is none, or it is somebody else's: it is not told which.
     #[error("you belong to no such organisation")]
     NotYours,
@@ -92,7 +106,7 @@ impl Fault for NotInOrganisation {
     fn kind(&self) -> Kind {
         match self {
             Self::NoneNamed | Self::NoId => Kind::Invalid,
-            Self::NotYours => Kind::Forbidden,
+            Self::NotYours | Self::Suspended => Kind::Forbidden,
         }
     }
 
@@ -101,11 +115,27 @@ impl Fault for NotInOrganisation {
             Self::NoneNamed => "organisation-not-named",
             Self::NoId => "organisation-id",
             Self::NotYours => "organisation-not-yours",
+            Self::Suspended => "organisation-suspended",
         }
     }
 
     fn field(&self) -> Option<&str> {
         Some(ORGANISATION)
+    }
+}
+
+/// The address is not confirmed.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("confirm your address first: a letter with a link was sent there, and `/v1/me/confirmation` sends another one")]
+struct Unconfirmed;
+
+impl Fault for Unconfirmed {
+    fn kind(&self) -> Kind {
+        Kind::Forbidden
+    }
+
+    fn code(&self) -> &'static str {
+        "address-not-confirmed"
     }
 }
 
@@ -164,7 +194,7 @@ impl Gate {
             };
             let rate = RateKey(format!("token {id}").into());
             let by = Credential::Token { rights: grant.rights, account: true };
-            return Ok(Some(Caller { person: Some(grant.person), by, member, rate }));
+            return Ok(Some(Caller { person: Some(grant.person), by, member, rate, standing: Standing::Usual }));
         }
         let Some(secret) = cookie(&request.headers) else { return Ok(None) };
         if !is_safe(&request.method) && !comes_from_here(&request.headers) {
@@ -179,8 +209,14 @@ impl Gate {
             Some(Ok(named)) => self.member(person, Some(named)).await?,
             None => self.member(person, None).await?,
         };
+        let standing = match self.0.find_person(person).await? {
+            None => return Err(BadCredentials::Session.into()),
+            Some(row) if row.value.unconfirmed.is_some() => Standing::Unconfirmed,
+            Some(row) if row.value.operator => Standing::Operator,
+            Some(_) => Standing::Usual,
+        };
         let rate = RateKey(format!("person {person}").into());
-        Ok(Some(Caller { person: Some(person), by: Credential::Session(session), member, rate }))
+        Ok(Some(Caller { person: Some(person), by: Credential::Session(session), member, rate, standing }))
     }
 
     /// A program that shows an access token of ours.
@@ -204,7 +240,8 @@ impl Gate {
             Some(person) => format!("program {} for {person}", bearer.claims.client_id),
             None => format!("program {}", bearer.claims.client_id),
         };
-        Ok(Caller { person, by, member, rate: RateKey(rate.into()) })
+        let member = self.unless_suspended(member).await?;
+        Ok(Caller { person, by, member, rate: RateKey(rate.into()), standing: Standing::Usual })
     }
 
     async fn member(&self, person: PersonId, named: Option<OrganisationId>) -> Result<Result<Member, NotInOrganisation>, StateError> {
@@ -217,7 +254,16 @@ impl Gate {
                 _ => Err(NotInOrganisation::NoneNamed),
             },
         };
-        Ok(found.map(|(organisation, role)| Member { person: Some(person), organisation, role }))
+        let member = found.map(|(organisation, role)| Member { person: Some(person), organisation, role });
+        self.unless_suspended(member).await
+    }
+
+    /// Nothing is done in the name of an organisation that is suspended.
+    async fn unless_suspended(&self, member: Result<Member, NotInOrganisation>) -> Result<Result<Member, NotInOrganisation>, StateError> {
+        match member {
+            Ok(member) if self.0.is_suspended(member.organisation).await? => Ok(Err(NotInOrganisation::Suspended)),
+            member => Ok(member),
+        }
     }
 }
 
@@ -278,16 +324,64 @@ fn comes_from_here(headers: &HeaderMap) -> bool {
     }
 }
 
+/// Somebody whose address is confirmed, or a program.
 fn caller(request: &Parts) -> Result<&Caller, Problem> {
+    let caller = anybody(request)?;
+    if caller.standing == Standing::Unconfirmed { Err(Unconfirmed.into()) } else { Ok(caller) }
+}
+
+fn anybody(request: &Parts) -> Result<&Caller, Problem> {
     match request.extensions.get::<Lapsed>() {
         Some(_) => Err(BadCredentials::Session.into()),
         None => Ok(request.extensions.get().ok_or(Denied::Unauthenticated)?),
     }
 }
 
+/// What somebody may do whose address is not confirmed: confirm it, and leave.
+#[derive(Debug)]
+pub enum ActUnconfirmed {}
+
+impl Permission for ActUnconfirmed {
+    const NAME: &'static str = "act-unconfirmed";
+    const SECURITY: &'static [Shown] = &[SESSION];
+    const REFUSALS: &'static [Refusal] = refusals::DENIED;
+    type Proof = SelfInSession;
+
+    fn check(request: &Parts) -> Result<SelfInSession, Problem> {
+        anybody(request)?.self_in_session()
+    }
+}
+
+/// Who runs this installation may stop and mend what concerns everybody.
+#[derive(Debug)]
+pub enum OperateInstance {}
+
+impl Permission for OperateInstance {
+    const NAME: &'static str = "operate-instance";
+    const SECURITY: &'static [Shown] = &[SESSION];
+    const REFUSALS: &'static [Refusal] = refusals::DENIED;
+    type Proof = PersonId;
+
+    fn check(request: &Parts) -> Result<PersonId, Problem> {
+        let caller = caller(request)?;
+        let proof = caller.self_in_session()?;
+        if caller.standing == Standing::Operator { Ok(proof.person) } else { Err(Denied::Forbidden.into()) }
+    }
+}
+
 impl Caller {
-    /// Who it is and in which session, where it is somebody in one.
+    fn self_in_session(&self) -> Result<SelfInSession, Problem> {
+        let (person, session) = self.in_any_session().ok_or(Denied::Forbidden)?;
+        Ok(SelfInSession { person, session, member: self.member })
+    }
+
+    /// Who it is and in which session, where it is somebody in one whose address is confirmed.
     pub(crate) fn in_session(&self) -> Option<(PersonId, SessionId)> {
+        self.in_any_session().filter(|_| self.standing != Standing::Unconfirmed)
+    }
+
+    /// The same for everybody.
+    pub(crate) fn in_any_session(&self) -> Option<(PersonId, SessionId)> {
         match (&self.by, self.person) {
             (Credential::Session(session), Some(person)) => Some((person, *session)),
             _ => None,
@@ -338,11 +432,7 @@ impl Permission for ActInSession {
     type Proof = SelfInSession;
 
     fn check(request: &Parts) -> Result<SelfInSession, Problem> {
-        let Caller { person, by, member, .. } = caller(request)?;
-        match (by, person) {
-            (Credential::Session(session), Some(person)) => Ok(SelfInSession { person: *person, session: *session, member: *member }),
-            _ => Err(Denied::Forbidden.into()),
-        }
+        caller(request)?.self_in_session()
     }
 }
 

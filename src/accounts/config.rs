@@ -19,6 +19,14 @@ pub struct Config {
     pub device_codes: usize,
     /// With what kind of keys tokens are signed from the next key on: `es256` (default) or `eddsa`.
     pub token_keys: TokenKeys,
+    /// Whether anybody may register. Default `false`: people are invited, or added at the console.
+    pub registration: bool,
+    /// How long the link is good that confirms an address. Default 24 h.
+    pub confirmation_lifetime: Duration,
+    /// How long the link is good that sets a new password. Default 30 min.
+    pub reset_lifetime: Duration,
+    /// How long an invitation is good. Default 7 days.
+    pub invitation_lifetime: Duration,
     /// The address by which tokens name this installation, without a slash at its end. Default: `https://`, the external address and
     /// the port of the first `https` listener.
     pub issuer: Option<String>,
@@ -53,6 +61,10 @@ impl Default for Config {
             refresh_lifetime: HOUR * 24 * 90,
             device_codes: 10_000,
             token_keys: TokenKeys::Es256,
+            registration: false,
+            confirmation_lifetime: HOUR * 24,
+            reset_lifetime: HOUR / 2,
+            invitation_lifetime: HOUR * 24 * 7,
             issuer: None,
             issuer_name: "Gatehouse".to_owned(),
             throttle_entries: 100_000,
@@ -71,6 +83,10 @@ impl Configure for Config {
         let refresh_lifetime = from.within("refresh_lifetime", defaults.refresh_lifetime, minutes(10, 60 * 24 * 3650));
         let device_codes = from.within("device_codes", defaults.device_codes, 10..=1_000_000);
         let token_keys = from.or("token_keys", defaults.token_keys);
+        let registration = from.or("registration", defaults.registration);
+        let confirmation_lifetime = from.within("confirmation_lifetime", defaults.confirmation_lifetime, minutes(5, 60 * 24 * 7));
+        let reset_lifetime = from.within("reset_lifetime", defaults.reset_lifetime, minutes(5, 60 * 24));
+        let invitation_lifetime = from.within("invitation_lifetime", defaults.invitation_lifetime, minutes(5, 60 * 24 * 30));
         let issuer: Option<String> = from.optional("issuer");
         if issuer
             .as_ref()
@@ -89,6 +105,10 @@ impl Configure for Config {
         Some(Self {
             session_lifetime,
             session_idle,
+            registration,
+            confirmation_lifetime,
+            reset_lifetime,
+            invitation_lifetime,
             refresh_idle,
             refresh_lifetime,
             device_codes,

@@ -2,6 +2,7 @@
 
 use gatehouse_base::{Fault, Kind};
 use gatehouse_events::{EventError, SealError};
+use gatehouse_mail::OutboxError;
 use gatehouse_store::{CommitError, ReadError, codec::CodecError};
 
 /// The accounts could not be read or written.
@@ -22,6 +23,9 @@ pub enum StateError {
     /// A row cannot be understood.
     #[error("the accounts are damaged: {0}; restore the data directory from a backup")]
     Damaged(String),
+    /// The outbox cannot be read or written.
+    #[error("letters cannot be written")]
+    Outbox(#[source] OutboxError),
     /// Others changed the same rows again and again.
     #[error("others changed the same account meanwhile; try again")]
     Contention,
@@ -39,6 +43,7 @@ impl Fault for StateError {
             Self::Read(error) => error.kind(),
             Self::Commit(error) => error.kind(),
             Self::Events(error) => error.kind(),
+            Self::Outbox(error) => error.kind(),
             Self::Seal(_) | Self::Contention => Kind::Unavailable,
             Self::Damaged(_) => Kind::Internal,
         }
@@ -49,6 +54,7 @@ impl Fault for StateError {
             Self::Read(error) => error.code(),
             Self::Commit(error) => error.code(),
             Self::Events(error) => error.code(),
+            Self::Outbox(error) => error.code(),
             Self::Seal(_) => "account-seal",
             Self::Damaged(_) => "accounts-damaged",
             Self::Contention => "account-contention",

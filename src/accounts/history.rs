@@ -3,7 +3,7 @@
 //! Each person has a stream of their own, encrypted under a key that is destroyed with the account. What concerns
 //! everybody, and attempts at addresses that nobody has, goes to the stream `accounts`, without names.
 
-use crate::{Accounts, Role, StateError};
+use crate::{Accounts, Email, Role, StateError};
 use gatehouse_events::{Event, Record, Recorded};
 use gatehouse_store::{Batch, Position, Stream};
 use gatehouse_types::{OrganisationId, PersonId, UnixTime};
@@ -112,6 +112,36 @@ pub enum Happening {
         /// The program's id.
         client: String,
     },
+    /// Somebody asked for a link for a new password.
+    PasswordResetAsked,
+    /// A new password was set by such a link.
+    PasswordReset,
+    /// The address was confirmed.
+    AddressConfirmed,
+    /// Another address is wanted.
+    AddressChangeAsked {
+        /// Which one.
+        to: Email,
+    },
+    /// The account has another address.
+    AddressChanged {
+        /// The one that it had.
+        from: Email,
+        /// The one that it has.
+        to: Email,
+    },
+    /// A change of address was prevented or taken back.
+    AddressKept {
+        /// The one that it has.
+        address: Email,
+    },
+    /// An invitation to an organisation was accepted.
+    JoinedOrganisation {
+        /// Which one.
+        organisation: OrganisationId,
+        /// As what.
+        role: Role,
+    },
     /// The operator of this installation set a new password and took the second factor off.
     ResetByOperator,
 }
@@ -185,6 +215,54 @@ pub enum Fact {
     },
     /// Somebody tried an address that nobody has.
     UnknownAddressTried,
+    /// Somebody wanted to register an address, which may be somebody's or not.
+    RegistrationTried,
+    /// Somebody has confirmed their address.
+    PersonConfirmed {
+        /// Who.
+        person: PersonId,
+    },
+    /// Somebody has another address.
+    AddressChanged {
+        /// Who.
+        person: PersonId,
+    },
+    /// Somebody has no account any more.
+    PersonRemoved {
+        /// Who.
+        person: PersonId,
+    },
+    /// An organisation is gone.
+    OrganisationRemoved {
+        /// Which one.
+        organisation: OrganisationId,
+    },
+    /// Nothing may be done in an organisation's name: connections of what it owns are to be closed.
+    OrganisationSuspended {
+        /// Which one.
+        organisation: OrganisationId,
+    },
+    /// An organisation that was suspended goes on.
+    OrganisationResumed {
+        /// Which one.
+        organisation: OrganisationId,
+    },
+    /// Somebody was invited.
+    InvitationMade {
+        /// Where to.
+        organisation: OrganisationId,
+        /// The invitation's id.
+        invitation: String,
+        /// As what.
+        role: Role,
+    },
+    /// Somebody is not invited any more.
+    InvitationWithdrawn {
+        /// Where to.
+        organisation: OrganisationId,
+        /// The invitation's id.
+        invitation: String,
+    },
 }
 
 impl Event for Fact {

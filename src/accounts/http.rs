@@ -3,9 +3,10 @@
 //! Secrets that are shown once are written into an answer here and nowhere else.
 
 use crate::{
-    Accounts, ActForSelf, ActInSession, Authentication, ClientInfo, ConsentInfo, HistoryEntry, Jwk, ManageClients, ManageMembers, Member,
-    MemberInfo, NewClient, NewPassword, NewSession, NewToken, OrganisationInfo, PersonInfo, Proof, ReadMembers, RedirectUri, Right, Role,
-    SessionInfo, SignInError, SignedIn, Sources, TokenChange, TokenInfo, Visitor, caller::COOKIE, refusals, secret,
+    Accounts, ActForSelf, ActInSession, ActUnconfirmed, Authentication, ClientInfo, ConsentInfo, HistoryEntry, Jwk, ManageClients,
+    ManageMembers, Member, MemberInfo, NewClient, NewPassword, NewSession, NewToken, OrganisationInfo, PersonInfo, Proof, ReadMembers,
+    RedirectUri, Right, Role, SessionInfo, SignInError, SignedIn, Sources, TokenChange, TokenInfo, Visitor, caller::COOKIE, refusals,
+    secret,
 };
 use axum::{
     Extension, Json,
@@ -34,6 +35,10 @@ pub(crate) fn routes(accounts: &Accounts) -> Routes {
         .and(tokens(accounts))
         .and(members(accounts))
         .and(clients(accounts))
+        .and(life::routes(accounts))
+        .and(invitations::routes(accounts))
+        .and(instance::routes(accounts))
+        .and(pages::routes(accounts))
 }
 
 /// A handler with the accounts as its first argument, behind the permission that it asks for.
@@ -46,6 +51,11 @@ macro_rules! with {
         }
     }};
 }
+
+mod instance;
+mod invitations;
+mod life;
+mod pages;
 
 /// A secret in a request.
 #[derive(Deserialize, JsonSchema)]
@@ -191,7 +201,7 @@ fn sign_in(accounts: &Accounts) -> Routes {
         .post(
             "/v1/sign-out",
             doc("End this session").refuses(refusals::SESSION),
-            with!(accounts, |granted: Granted<ActInSession>, from: From| {
+            with!(accounts, |granted: Granted<ActUnconfirmed>, from: From| {
                 accounts.end_session(granted.person, &granted.session.to_string(), &from).await?;
                 let cookie = HeaderValue::from_static("__Host-gatehouse-session=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
                 Answer::Ok(([(header::SET_COOKIE, cookie)], NoContent))

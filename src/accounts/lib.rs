@@ -10,21 +10,31 @@
 //! Nothing that is kept gives a secret away: passwords are Argon2id, what we hand out is kept as a digest, what must be
 //! read again is sealed under the key-encryption key, and each person's history is encrypted under a key of its own.
 //!
-//! This crate sends no mail and knows no devices.
+//! Letters go into the outbox of `gatehouse-mail`, with what they tell of. This crate carries none, and knows no devices.
 
+mod account_error;
+mod address;
 mod api_token;
+mod breached;
 mod caller;
 mod config;
 mod counters;
 mod error;
 mod history;
 mod http;
+mod invitation;
+mod letters;
+mod links;
+mod notices;
 mod oauth;
 mod organisation;
 mod page;
 mod password;
 mod person;
 mod refusals;
+mod registration;
+mod removal;
+mod reset;
 mod role;
 mod rows;
 mod second_factor;
@@ -32,18 +42,25 @@ mod secret;
 mod session;
 mod sign_in;
 mod sources;
+mod suspension;
 #[cfg(test)]
 mod tests;
 mod throttle;
 mod totp;
 
+pub use account_error::AccountError;
 pub use api_token::{NewToken, TokenChange, TokenError, TokenId, TokenInfo, Used};
-pub use caller::{ActForSelf, ActInSession, Caller, Gate, ManageClients, ManageMembers, ReadMembers, SelfInSession, security_schemes};
+pub use caller::{
+    ActForSelf, ActInSession, ActUnconfirmed, Caller, Gate, ManageClients, ManageMembers, OperateInstance, ReadMembers, SelfInSession,
+    security_schemes,
+};
 pub use config::{Config, TokenKeys};
 pub use counters::METRICS;
 pub use error::StateError;
 pub use gatehouse_mail::{Email, EmailError};
 pub use history::{Fact, Happening, HistoryEntry, MOST_ENTRIES, STREAM, Visitor};
+pub use invitation::{Accepting, InvitationError, InvitationInfo, InvitationOffer};
+pub use links::MailError;
 pub use oauth::{
     Authentication, COMMAND_LINE, ClientError, ClientId, ClientInfo, ConsentError, ConsentInfo, Jwk, JwkError, KeyError, NewClient,
     RedirectUri, RedirectUriError, SigningKeys,
@@ -52,17 +69,20 @@ pub use organisation::{MOST_MEMBERS, MOST_MEMBERSHIPS, Member, MemberError, Memb
 pub use password::{Busy, Config as PasswordConfig, NewPassword, PasswordRefused};
 pub use person::{NewPerson, PersonError, PersonInfo};
 pub use refusals::AUTHENTICATION;
+pub use registration::Confirming;
 pub use role::{Right, Role, UnknownWord};
 pub use rows::SCHEMA;
 pub use second_factor::{Enrolment, Proof, SecondFactorError};
 pub use session::{NewSession, SessionError, SessionId, SessionInfo};
 pub use sign_in::{Challenge, SignInError, SignedIn};
 pub use sources::{Sources, SourcesError};
+pub use suspension::SuspensionError;
 
 use gatehouse_base::Clock;
 use gatehouse_ca::Keyring;
 use gatehouse_events::{Events, KeySealer};
 use gatehouse_http::Routes;
+use gatehouse_mail::Outbox;
 use gatehouse_types::{PersonId, Random};
 use password::Passwords;
 use std::{
@@ -95,9 +115,12 @@ pub struct Accounts {
     config: Config,
     passwords: Arc<Passwords>,
     throttle: Arc<Mutex<Throttle>>,
+    /// Who has letters sent how often; nobody's sign-in waits for it.
+    asking: Arc<Mutex<Throttle>>,
     queue: Arc<Mutex<oauth::Queue>>,
     keys: SigningKeys,
     issuer: Option<String>,
+    mail: Option<Outbox>,
 }
 
 impl Accounts {
@@ -105,9 +128,29 @@ impl Accounts {
     pub fn new(events: Events, keyring: Keyring, clock: Arc<dyn Clock>, random: Arc<dyn Random>, config: Config) -> Self {
         let keys = SigningKeys::new(events.clone(), keyring.clone(), Arc::clone(&clock), config.token_keys);
         let issuer = config.issuer.clone();
-        let passwords = Arc::new(Passwords::new(config.password, Arc::clone(&random)));
+        let passwords = Arc::new(Passwords::new(config.password.clone(), Arc::clone(&random)));
+        let asking = Arc::new(Mutex::new(Throttle::new(config.throttle_entries)));
         let throttle = Arc::new(Mutex::new(Throttle::new(config.throttle_entries)));
-        Self { events, sealer: Arc::new(keyring), clock, random, config, passwords, throttle, queue: Arc::default(), keys, issuer }
+        Self {
+            events,
+            sealer: Arc::new(keyring),
+            clock,
+            random,
+            config,
+            passwords,
+            throttle,
+            asking,
+            queue: Arc::default(),
+            keys,
+            issuer,
+            mail: None,
+        }
+    }
+
+    /// The same with an outbox for letters. Without one nobody can be written to, and what needs that says so.
+    #[must_use]
+    pub fn with_mail(self, outbox: Option<Outbox>) -> Self {
+        Self { mail: outbox, ..self }
     }
 
     /// The keys that sign tokens; whoever runs the program calls their upkeep.
@@ -121,6 +164,10 @@ impl Accounts {
 
     fn queue(&self) -> MutexGuard<'_, oauth::Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn asking(&self) -> MutexGuard<'_, Throttle> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins an attempt of somebody who is known, or tells how long it has to wait.
@@ -139,14 +186,16 @@ impl Accounts {
         }
     }
 
-    /// Forgets what is over: sessions, sign-ins that nobody went on with, what programs waited with, and what they were granted.
+    /// Forgets what is over: links and invitations, accounts that nobody confirmed, sessions, sign-ins that nobody went on with, what programs waited with, and what they were granted.
     ///
     /// # Errors
     /// The store cannot be read or written.
     pub async fn forget_ended(&self) -> Result<usize, StateError> {
         let people = self.forget_ended_sessions().await? + self.forget_ended_challenges().await?;
         let waiting = self.forget_ended_codes().await? + self.forget_ended_device_codes().await? + self.forget_ended_assertions().await?;
-        Ok(people + waiting + self.forget_ended_grants().await? + self.forget_ended_tokens().await?)
+        let letters = self.forget_ended_links().await? + self.forget_ended_invitations().await? + self.forget_kept_addresses().await?;
+        let unconfirmed = self.forget_unconfirmed().await?;
+        Ok(letters + unconfirmed + people + waiting + self.forget_ended_grants().await? + self.forget_ended_tokens().await?)
     }
 }
 

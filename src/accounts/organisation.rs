@@ -24,13 +24,26 @@ pub(crate) struct Organisation {
     added: UnixTime,
     /// Made with its owner's account.
     personal: bool,
+    /// Since when nothing is done in its name.
+    #[serde(default)]
+    pub(crate) suspended: Option<UnixTime>,
 }
 
 /// What somebody is in an organisation. A stored type: its old forms must still load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Membership {
-    role: Role,
+pub(crate) struct Membership {
+    pub(crate) role: Role,
     since: UnixTime,
+}
+
+impl Organisation {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn info(&self, id: OrganisationId, role: Role) -> OrganisationInfo {
+        OrganisationInfo { id, name: self.name.clone(), personal: self.personal, role, suspended: self.suspended.is_some() }
+    }
 }
 
 /// An organisation as one of its members sees it.
@@ -44,6 +57,8 @@ pub struct OrganisationInfo {
     pub personal: bool,
     /// What the member is in it.
     pub role: Role,
+    /// Whether the operator of this installation has stopped everything that is done in its name.
+    pub suspended: bool,
 }
 
 /// A member of an organisation.
@@ -128,7 +143,7 @@ impl Accounts {
         let id = OrganisationId::from_random(self.draw());
         let batch = self.with_organisation_of(Batch::new(), id, &name, false, owner)?;
         self.events.commit(batch).await.map_err(StateError::Commit)?;
-        Ok(OrganisationInfo { id, name, personal: false, role: Role::Owner })
+        Ok(OrganisationInfo { id, name, personal: false, role: Role::Owner, suspended: false })
     }
 
     /// The organisations that somebody belongs to.
@@ -139,8 +154,7 @@ impl Accounts {
         let mut organisations = Vec::new();
         for (id, role) in self.roles_of(person).await? {
             let row = rows::find::<Organisation>(&self.events, ORGANISATIONS, *id.as_bytes()).await?;
-            let Organisation { name, personal, .. } = row.ok_or_else(|| StateError::Damaged(format!("organisation {id}")))?.value;
-            organisations.push(OrganisationInfo { id, name, personal, role });
+            organisations.push(row.ok_or_else(|| StateError::Damaged(format!("organisation {id}")))?.value.info(id, role));
         }
         Ok(organisations)
     }
@@ -200,33 +214,37 @@ impl Accounts {
                 return Err(MemberError::NotAppointed { own: by.role, role });
             }
         }
-        if old == Role::Owner && new != Some(Role::Owner) && self.owners(by.organisation).await? == 1 {
+        if old == Role::Owner && new != Some(Role::Owner) && self.owner_ids(by.organisation).await?.len() == 1 {
             return Err(MemberError::LastOwner);
         }
         Ok(())
     }
 
-    async fn owners(&self, organisation: OrganisationId) -> Result<usize, StateError> {
-        let mut owners = 0;
+    pub(crate) async fn owner_ids(&self, organisation: OrganisationId) -> Result<Vec<PersonId>, StateError> {
+        let mut owners = Vec::new();
         for person in self.member_ids(organisation).await? {
             let membership = self.membership(person, organisation).await?;
-            owners += usize::from(membership.is_some_and(|row| row.value.role == Role::Owner));
+            owners.extend(membership.filter(|row| row.value.role == Role::Owner).map(|_| person));
         }
         Ok(owners)
     }
 
     /// Makes a change of members conflict with every other one of the same organisation: two owners who leave at the same
     /// moment would each see the other one stay.
-    async fn unless_owners_change(&self, batch: Batch, organisation: OrganisationId) -> Result<Batch, StateError> {
+    pub(crate) async fn unless_owners_change(&self, batch: Batch, organisation: OrganisationId) -> Result<Batch, StateError> {
         let row = rows::find::<Organisation>(&self.events, ORGANISATIONS, *organisation.as_bytes()).await?;
         Ok(batch.and(row.ok_or_else(|| StateError::Damaged(format!("organisation {organisation}")))?.rewritten()))
     }
 
-    async fn membership(&self, person: PersonId, organisation: OrganisationId) -> Result<Option<rows::Row<Membership>>, StateError> {
+    pub(crate) async fn membership(
+        &self,
+        person: PersonId,
+        organisation: OrganisationId,
+    ) -> Result<Option<rows::Row<Membership>>, StateError> {
         rows::find(&self.events, MEMBERSHIPS, rows::membership(person, organisation)).await
     }
 
-    async fn member_ids(&self, organisation: OrganisationId) -> Result<Vec<PersonId>, StateError> {
+    pub(crate) async fn member_ids(&self, organisation: OrganisationId) -> Result<Vec<PersonId>, StateError> {
         let prefix = gatehouse_store::Key::new().id(organisation.as_bytes());
         rows::tails(&self.events, MEMBERS, prefix, MOST_MEMBERS).await?.iter().map(|key| person_id(key)).collect()
     }
@@ -257,7 +275,7 @@ impl Accounts {
         owner: PersonId,
     ) -> Result<Batch, StateError> {
         let now = self.clock.now();
-        let organisation = Organisation { name: name.to_owned(), added: now, personal };
+        let organisation = Organisation { name: name.to_owned(), added: now, personal, suspended: None };
         let batch = batch.and(rows::new(ORGANISATIONS, *id.as_bytes(), &organisation));
         let batch = self.stating(batch, &Fact::OrganisationAdded { organisation: id })?;
         self.with_member(batch, id, owner, Role::Owner)

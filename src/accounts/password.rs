@@ -3,6 +3,7 @@
 //! Argon2id with a cost from the configuration. Only so many are computed at once as there are turns, and only so many
 //! wait for a turn: a flood of sign-ins costs a bounded amount of memory and leaves the other work its processors.
 
+use crate::breached;
 use argon2::{Algorithm, Argon2, Params, Version};
 use gatehouse_base::{
     Fault, Kind,
@@ -11,7 +12,7 @@ use gatehouse_base::{
 use gatehouse_store::codec::Bytes;
 use gatehouse_types::{Random, Secret};
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 const SALT: usize = 16;
@@ -20,7 +21,7 @@ const LEAST_CHARACTERS: usize = 8;
 const MOST_CHARACTERS: usize = 256;
 
 /// How dear it is to try a password: Argon2id's parameters, and how many are computed at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Memory for one password. Default 19 MiB, at least that.
     pub memory: Size,
@@ -32,24 +33,34 @@ pub struct Config {
     pub at_once: usize,
     /// Passwords that wait for their turn. More are answered with 429. Default 64.
     pub waiting: usize,
+    /// A file of the SHA-1 digests of passwords that were found in the loot of others, sorted, one a line: those may not be set.
+    /// Default: none.
+    pub breached: Option<PathBuf>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         // The second choice of OWASP's table of equally strong parameters.
-        Self { memory: Size::mib(19), passes: 2, lanes: 1, at_once: 2, waiting: 64 }
+        Self { memory: Size::mib(19), passes: 2, lanes: 1, at_once: 2, waiting: 64, breached: None }
     }
 }
 
 impl Configure for Config {
     fn read(from: &mut Section<'_>) -> Option<Self> {
         let defaults = Self::default();
+        let breached = from.path("breached");
+        if let Some(path) = &breached
+            && let Err(error) = breached::lists(path, &Secret::new(Vec::new()))
+        {
+            from.refuse("breached", format!("names {}: {error}", path.display()));
+        }
         Some(Self {
             memory: from.within("memory", defaults.memory, Size::mib(19)..=Size::mib(1024)),
             passes: from.within("passes", defaults.passes, 2..=64),
             lanes: from.within("lanes", defaults.lanes, 1..=16),
             at_once: from.within("at_once", defaults.at_once, 1..=256),
             waiting: from.within("waiting", defaults.waiting, 1..=10_000),
+            breached,
         })
     }
 }
@@ -67,6 +78,22 @@ pub enum PasswordRefused {
     /// It is among those that everybody tries first.
     #[error("this password is among those that are tried first; choose another one")]
     WellKnown,
+    /// It is in the list of those that were found.
+    #[error("this password was found among those that thieves have taken elsewhere; choose another one")]
+    Breached,
+}
+
+/// A password was not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotKept {
+    Refused(PasswordRefused),
+    Busy(Busy),
+}
+
+impl From<Busy> for NotKept {
+    fn from(busy: Busy) -> Self {
+        Self::Busy(busy)
+    }
 }
 
 impl Fault for PasswordRefused {
@@ -78,6 +105,7 @@ impl Fault for PasswordRefused {
         match self {
             Self::Length => "password-length",
             Self::WellKnown => "password-well-known",
+            Self::Breached => "password-breached",
         }
     }
 
@@ -162,6 +190,9 @@ pub(crate) struct Passwords {
     /// What is compared with when nobody has the address: that takes as long and finds nothing.
     decoy: Kept,
     random: Arc<dyn Random>,
+    /// How many were computed.
+    #[cfg(test)]
+    pub(crate) computed: std::sync::atomic::AtomicUsize,
 }
 
 impl Passwords {
@@ -173,10 +204,35 @@ impl Passwords {
         };
         let decoy = Kept::at(&config, bytes(SALT), bytes(DIGEST));
         let present = Semaphore::new(config.at_once + config.waiting);
-        Self { config, turns: Semaphore::new(config.at_once), present, decoy, random }
+        let turns = Semaphore::new(config.at_once);
+        Self {
+            config,
+            turns,
+            present,
+            decoy,
+            random,
+            #[cfg(test)]
+            computed: Default::default(),
+        }
     }
 
-    pub(crate) async fn keep(&self, password: &NewPassword) -> Result<Kept, Busy> {
+    /// What is kept of a new password, unless it is in the list of those that were found.
+    pub(crate) async fn keep(&self, password: &NewPassword) -> Result<Kept, NotKept> {
+        if let Some(file) = self.config.breached.clone() {
+            let password = password.0.clone();
+            let found = tokio::task::spawn_blocking(move || breached::lists(&file, &password)).await.map_err(|_| Busy)?;
+            match found {
+                Ok(false) => {}
+                Ok(true) => return Err(NotKept::Refused(PasswordRefused::Breached)),
+                // Nobody is kept out by a list that went away; whoever runs this hears of it.
+                Err(error) => tracing::error!(%error, "the list in [accounts.password] breached cannot be read"),
+            }
+        }
+        Ok(self.keep_anyway(password).await?)
+    }
+
+    /// The same for a password that was set before.
+    pub(crate) async fn keep_anyway(&self, password: &NewPassword) -> Result<Kept, Busy> {
         let mut salt = vec![0; SALT];
         self.random.fill(&mut salt);
         let kept = Kept::at(&self.config, salt.into(), Bytes::default());
@@ -199,6 +255,8 @@ impl Passwords {
     }
 
     async fn compute(&self, kept: Kept, password: Secret) -> Result<Secret, Busy> {
+        #[cfg(test)]
+        self.computed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let _present: SemaphorePermit<'_> = self.present.try_acquire().map_err(|_| Busy)?;
         let _turn = self.turns.acquire().await.map_err(|_| Busy)?;
         let digest = tokio::task::spawn_blocking(move || kept.digest_of(&password)).await;

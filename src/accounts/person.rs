@@ -3,13 +3,13 @@
 use crate::{
     Accounts, Email, Happening, NewPassword, PasswordRefused, StateError,
     history::Fact,
-    password::{Busy, Kept},
+    password::{Busy, Kept, NotKept},
     rows::{self, ADDRESSES, PEOPLE, Row},
     second_factor::SecondFactor,
-    sources::SeenNetworks,
+    sources::{SeenNetworks, SeenPrograms},
 };
 use gatehouse_base::{Fault, Kind};
-use gatehouse_store::codec;
+use gatehouse_store::{Batch, codec};
 use gatehouse_types::{PersonId, UnixTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,20 @@ pub(crate) struct Person {
     pub(crate) operator: bool,
     /// From where the owner has signed in.
     pub(crate) seen: SeenNetworks,
+    /// With what the owner has signed in.
+    #[serde(default)]
+    pub(crate) programs: SeenPrograms,
+    /// Since when the address waits to be confirmed; nothing when it is.
+    #[serde(default)]
+    pub(crate) unconfirmed: Option<UnixTime>,
+    /// Whether sign-ins from new places are told by mail.
+    #[serde(default = "yes")]
+    pub(crate) sign_in_mail: bool,
+}
+
+/// What accounts have from before this could be said.
+fn yes() -> bool {
+    true
 }
 
 /// What is told about somebody.
@@ -46,6 +60,10 @@ pub struct PersonInfo {
     pub operator: bool,
     /// Whether a second factor is asked for when they sign in.
     pub second_factor: bool,
+    /// Whether the address was confirmed.
+    pub confirmed: bool,
+    /// Whether sign-ins from new places are told by mail.
+    pub sign_in_mail: bool,
 }
 
 /// Somebody to be added.
@@ -98,23 +116,33 @@ impl Accounts {
     pub async fn add_person(&self, new: NewPerson) -> Result<PersonInfo, PersonError> {
         let name = checked_name(&new.name).ok_or(PersonError::Name)?;
         let password = self.passwords.keep(&new.password).await?;
-        let person = Person {
-            email: new.email.clone(),
-            name: name.clone(),
-            added: self.clock.now(),
-            password,
-            second_factor: SecondFactor::default(),
-            operator: new.operator,
-            seen: SeenNetworks::default(),
-        };
+        let person = Person::new(new.email.clone(), name, password, new.operator, self.clock.now());
         let id = PersonId::from_random(self.draw());
         rows::change(&self.events, || async {
-            if self.events.store().get(ADDRESSES, new.email.folded()).await.map_err(StateError::Read)?.is_some() {
+            if self.is_taken(&new.email).await? {
                 return Err(PersonError::Taken { email: new.email.clone() });
             }
-            let batch = rows::new(PEOPLE, rows::by_person(id), &person).and(rows::new(ADDRESSES, new.email.folded(), &id));
-            let batch = self.stating(batch, &Fact::PersonAdded { person: id, operator: new.operator })?;
-            Ok((self.with_organisation(batch, &name, true, id)?, person.info(id)))
+            Ok((self.adding(&person, id)?, person.info(id)))
+        })
+        .await
+    }
+
+    /// A new person with a personal organisation, as a batch. The address must be free.
+    pub(crate) fn adding(&self, person: &Person, id: PersonId) -> Result<Batch, StateError> {
+        let batch = rows::new(PEOPLE, rows::by_person(id), person).and(rows::new(ADDRESSES, person.email.folded(), &id));
+        let batch = self.stating(batch, &Fact::PersonAdded { person: id, operator: person.operator })?;
+        self.with_organisation(batch, &person.name, true, id)
+    }
+
+    /// Switches the letters about sign-ins from new places on or off.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub async fn want_sign_in_mail(&self, person: PersonId, wanted: bool) -> Result<(), StateError> {
+        rows::change(&self.events, || async {
+            let mut row = self.find_person(person).await?.ok_or(StateError::Contention)?;
+            row.value.sign_in_mail = wanted;
+            Ok((row.rewritten(), ()))
         })
         .await
     }
@@ -158,7 +186,8 @@ impl Accounts {
             let info = row.value.info(id);
             let batch = self.stating(row.rewritten(), &Fact::PersonReset { person: id })?;
             let batch = self.ending_sessions(batch, id, None).await?;
-            Ok((self.telling(batch, id, Happening::ResetByOperator, None).await?, info))
+            let batch = self.telling(batch, id, Happening::ResetByOperator, None).await?;
+            Ok((self.noticing_reset(batch, id, &row.value).await?, info))
         })
         .await
     }
@@ -181,9 +210,26 @@ impl Accounts {
 }
 
 impl Person {
+    /// Somebody new whose address is confirmed.
+    pub(crate) fn new(email: Email, name: String, password: Kept, operator: bool, added: UnixTime) -> Self {
+        Self {
+            email,
+            name,
+            added,
+            password,
+            second_factor: SecondFactor::default(),
+            operator,
+            seen: SeenNetworks::default(),
+            programs: SeenPrograms::default(),
+            unconfirmed: None,
+            sign_in_mail: true,
+        }
+    }
+
     pub(crate) fn info(&self, id: PersonId) -> PersonInfo {
-        let Self { email, name, added, operator, .. } = self.clone();
-        PersonInfo { id, email, name, added, operator, second_factor: self.second_factor.is_active() }
+        let Self { email, name, added, operator, unconfirmed, sign_in_mail, .. } = self.clone();
+        let (second_factor, confirmed) = (self.second_factor.is_active(), unconfirmed.is_none());
+        PersonInfo { id, email, name, added, operator, second_factor, confirmed, sign_in_mail }
     }
 }
 
@@ -197,6 +243,15 @@ pub(crate) fn checked_name(name: &str) -> Option<String> {
     let name = name.trim();
     let good = (1..=MOST_NAME_CHARACTERS).contains(&name.chars().count()) && !name.chars().any(char::is_control);
     good.then(|| name.to_owned())
+}
+
+impl From<NotKept> for PersonError {
+    fn from(error: NotKept) -> Self {
+        match error {
+            NotKept::Refused(refused) => Self::Password(refused),
+            NotKept::Busy(busy) => Self::Busy(busy),
+        }
+    }
 }
 
 impl Fault for PersonError {

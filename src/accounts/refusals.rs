@@ -17,6 +17,7 @@ pub(crate) const DENIED: &[Refusal] = &[
     Refusal::new(Unauthenticated, "unauthenticated"),
     Refusal::new(Unauthenticated, "session-over"),
     Refusal::new(Forbidden, "forbidden"),
+    Refusal::new(Forbidden, "address-not-confirmed"),
 ];
 
 /// The same and `NotInOrganisation`.
@@ -27,6 +28,8 @@ pub(crate) const MEMBER: &[Refusal] = &[
     Refusal::new(Invalid, "organisation-not-named"),
     Refusal::new(Invalid, "organisation-id"),
     Refusal::new(Forbidden, "organisation-not-yours"),
+    Refusal::new(Forbidden, "organisation-suspended"),
+    Refusal::new(Forbidden, "address-not-confirmed"),
 ];
 
 /// `SignInError` with a password.
@@ -37,7 +40,8 @@ pub(crate) const PASSWORD: &[Refusal] = &[
 ];
 
 /// `PasswordRefused`.
-pub(crate) const NEW_PASSWORD: &[Refusal] = &[Refusal::new(Invalid, "password-length"), Refusal::new(Invalid, "password-well-known")];
+pub(crate) const NEW_PASSWORD: &[Refusal] =
+    &[Refusal::new(Invalid, "password-length"), Refusal::new(Invalid, "password-well-known"), Refusal::new(Invalid, "password-breached")];
 
 /// `SignInError` with a challenge.
 pub(crate) const CHALLENGE: &[Refusal] = &[
@@ -104,3 +108,62 @@ pub(crate) const FORM: &[Refusal] = &[Refusal::new(Invalid, "bad-form")];
 
 /// `ClientError` where one is named.
 pub(crate) const NAMED_CLIENT: &[Refusal] = &[Refusal::new(NotFound, "no-such-client"), Refusal::new(Forbidden, "role-not-yours-to-give")];
+
+/// `AccountError` where somebody registers.
+pub(crate) const REGISTRATION: &[Refusal] = &[
+    Refusal::new(Forbidden, "registration-off"),
+    Refusal::new(Invalid, "address"),
+    Refusal::new(Invalid, "name"),
+    Refusal::new(Exhausted, "too-many-attempts"),
+    Refusal::new(Exhausted, "sign-in-busy"),
+];
+
+/// `MailError`.
+pub(crate) const MAIL: &[Refusal] =
+    &[Refusal::new(Conflict, "no-mail"), Refusal::new(Conflict, "no-external-address"), Refusal::new(Exhausted, "too-many-letters")];
+
+/// `AccountError` where a link is shown.
+pub(crate) const LINK: &[Refusal] = &[Refusal::new(NotFound, "link-over"), Refusal::new(Exhausted, "sign-in-busy")];
+
+/// `AccountError` where a letter asks for a confirmation.
+pub(crate) const CONFIRMATION: &[Refusal] = &[Refusal::new(Conflict, "address-confirmed")];
+
+/// `AccountError` where a letter is asked for.
+pub(crate) const ASKING: &[Refusal] = &[Refusal::new(Invalid, "address"), Refusal::new(Exhausted, "too-many-attempts")];
+
+/// `AccountError` where an address changes.
+pub(crate) const ADDRESS: &[Refusal] =
+    &[Refusal::new(Invalid, "address"), Refusal::new(Invalid, "same-address"), Refusal::new(Conflict, "address-unusable")];
+
+/// `AccountError` where somebody leaves.
+pub(crate) const LEAVING: &[Refusal] = &[Refusal::new(Conflict, "last-owner")];
+
+/// `InvitationError` where one is made.
+pub(crate) const INVITATION: &[Refusal] = &[
+    Refusal::new(Forbidden, "role-not-yours-to-give"),
+    Refusal::new(Conflict, "too-many-invitations"),
+    Refusal::new(Conflict, "member-already"),
+];
+
+/// `InvitationError` where one is named.
+pub(crate) const NAMED_INVITATION: &[Refusal] =
+    &[Refusal::new(NotFound, "no-such-invitation"), Refusal::new(Forbidden, "role-not-yours-to-give")];
+
+/// `InvitationError` where the link of one is shown.
+pub(crate) const OFFER: &[Refusal] = &[Refusal::new(NotFound, "invitation-over")];
+
+/// `InvitationError` where one is accepted.
+pub(crate) const ACCEPTING: &[Refusal] = &[
+    Refusal::new(Forbidden, "invitation-for-another"),
+    Refusal::new(Conflict, "member-already"),
+    Refusal::new(Conflict, "sign-in-first"),
+    Refusal::new(Conflict, "too-many-members"),
+    Refusal::new(Invalid, "name"),
+    Refusal::new(Exhausted, "sign-in-busy"),
+];
+
+/// `SuspensionError`.
+pub(crate) const SUSPENSION: &[Refusal] = &[Refusal::new(NotFound, "no-such-organisation")];
+
+/// `OutboxError` and `MailError` where a letter is named.
+pub(crate) const NAMED_LETTER: &[Refusal] = &[Refusal::new(NotFound, "no-such-letter"), Refusal::new(Conflict, "no-mail")];

@@ -2,9 +2,13 @@
 
 use crate::{
     StateError,
+    address::KEPT_ADDRESSES,
+    invitation::{INVITATIONS, INVITATIONS_OF},
+    links::{LINKS, LINKS_OF},
     oauth::{
         ASSERTIONS, CLIENTS, CLIENTS_OF, CODES, CONSENTS, DEVICE_CODES, GRANTS, GRANTS_OF, REFRESH, REVOKED, SIGNING_KEYS, USER_CODES,
     },
+    registration::UNCONFIRMED,
 };
 use gatehouse_events::Events;
 use gatehouse_store::{Batch, CommitError, Entry, Key, KeyedEntry, Range, Schema, Table, codec};
@@ -48,6 +52,12 @@ pub const SCHEMA: Schema = Schema {
         TOKENS_OF,
         CLIENTS,
         CLIENTS_OF,
+        LINKS,
+        LINKS_OF,
+        UNCONFIRMED,
+        INVITATIONS,
+        INVITATIONS_OF,
+        KEPT_ADDRESSES,
         SIGNING_KEYS,
         REVOKED,
         GRANTS,

@@ -4,7 +4,9 @@
 //! itself after ten minutes. While it is on, it is taken off only by a code, and no other authenticator can be enrolled.
 
 use crate::{
-    Accounts, Attempt, Happening, StateError, Visitor, rows,
+    Accounts, Attempt, Happening, StateError, Visitor,
+    letters::Change,
+    rows,
     secret::{self, Digest},
     totp::{self, Step},
 };
@@ -137,7 +139,8 @@ impl Accounts {
             let last = totp::accepted(&opened, code, now, None).ok_or(SecondFactorError::Code)?;
             let recovery = codes.iter().map(|code| recovery_digest(code).to_vec().into()).collect();
             row.value.second_factor = SecondFactor { state: State::On { sealed, last }, recovery };
-            Ok((self.telling(row.rewritten(), person, Happening::SecondFactorEnabled, Some(from)).await?, ()))
+            let batch = self.telling(row.rewritten(), person, Happening::SecondFactorEnabled, Some(from)).await?;
+            Ok((self.noticing(batch, &row.value, Change::SecondFactorOn, Some(from)).await?, ()))
         })
         .await;
         self.end_attempt(person, from, outcome(&confirmed));
@@ -154,7 +157,8 @@ impl Accounts {
             let mut row = self.present(person).await?;
             self.proven(person, &mut row.value.second_factor, proof)?;
             row.value.second_factor = SecondFactor::default();
-            Ok((self.telling(row.rewritten(), person, Happening::SecondFactorDisabled, Some(from)).await?, ()))
+            let batch = self.telling(row.rewritten(), person, Happening::SecondFactorDisabled, Some(from)).await?;
+            Ok((self.noticing(batch, &row.value, Change::SecondFactorOff, Some(from)).await?, ()))
         })
         .await;
         self.end_attempt(person, from, outcome(&disabled));

@@ -6,7 +6,9 @@
 use crate::{
     Accounts, Attempt, Email, Happening, NewPassword, NewSession, PasswordRefused, Proof, SecondFactorError, StateError, Visitor, counters,
     history::Fact,
-    password::{Busy, Kept, Verdict},
+    letters::Change,
+    links::LinkKind,
+    password::{Busy, Kept, NotKept, Verdict},
     rows::{self, CHALLENGES},
     secret,
     throttle::PersonKey,
@@ -188,7 +190,9 @@ impl Accounts {
             row.value.password = kept.clone();
             let batch = self.ending_sessions(row.rewritten(), person, None).await?;
             let (batch, session) = self.beginning_session(batch, person, from).await?;
-            Ok((self.telling(batch, person, Happening::PasswordChanged, Some(from)).await?, session))
+            let batch = self.ending_links(batch, person, &[LinkKind::Reset]).await?;
+            let batch = self.telling(batch, person, Happening::PasswordChanged, Some(from)).await?;
+            Ok((self.noticing(batch, &row.value, Change::Password, Some(from)).await?, session))
         })
         .await
     }
@@ -218,12 +222,15 @@ impl Accounts {
                 None if row.value.second_factor.is_active() => return Err(SignInError::ChallengeOver),
                 None => {}
             }
-            row.value.seen.add(from.address);
-            let mut batch = row.rewritten();
+            let letter = self.noticing_sign_in(Batch::new(), &mut row.value, from).await?;
+            let mut batch = row.rewritten().and(letter);
             if let Some((challenge, _)) = proof {
                 batch = batch.delete(CHALLENGES, challenge);
             }
             if let Some(happening) = used {
+                if let Happening::RecoveryCodeUsed { left } = happening {
+                    batch = self.noticing(batch, &row.value, Change::RecoveryCodeUsed { left }, Some(from)).await?;
+                }
                 batch = self.telling(batch, person, happening, Some(from)).await?;
             }
             let happening = Happening::SignedIn { second_factor: proof.is_some() };
@@ -251,7 +258,7 @@ impl Accounts {
     }
 
     /// One write for every refusal, whether somebody has the address or not.
-    async fn record_refusal(&self, key: PersonKey, reason: &'static str, from: &Visitor) -> Result<(), StateError> {
+    pub(crate) async fn record_refusal(&self, key: PersonKey, reason: &'static str, from: &Visitor) -> Result<(), StateError> {
         counters::refused(reason);
         let batch = match key {
             PersonKey::Known(person) => {
@@ -267,7 +274,7 @@ impl Accounts {
     async fn keep_anew(&self, person: PersonId, password: &Secret, compared: Kept) -> Result<Kept, SignInError> {
         // A password from before the present rules stays good; it is only kept at the present cost.
         let Ok(password) = NewPassword::new(password.clone()) else { return Ok(compared) };
-        let kept = self.passwords.keep(&password).await?;
+        let kept = self.passwords.keep_anyway(&password).await?;
         rows::change(&self.events, || async {
             let mut row = self.find_person(person).await?.ok_or(SignInError::Wrong)?;
             // Somebody who changed it meanwhile must not get the old one back.
@@ -282,9 +289,18 @@ impl Accounts {
 }
 
 /// Invented addresses are told apart for the throttle only.
-fn invented(email: Option<&Email>) -> u64 {
+pub(crate) fn invented(email: Option<&Email>) -> u64 {
     let digest = secret::digest_of("invented address", &Secret::from(email.map(Email::folded).unwrap_or_default()));
     digest[..8].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+impl From<NotKept> for SignInError {
+    fn from(error: NotKept) -> Self {
+        match error {
+            NotKept::Refused(refused) => Self::Refused(refused),
+            NotKept::Busy(busy) => Self::Busy(busy),
+        }
+    }
 }
 
 impl Fault for SignInError {

@@ -55,6 +55,10 @@ impl SeenNetworks {
     /// So many are remembered; people travel.
     const MOST: usize = 32;
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         self.0.contains(&network_of(address))
     }
@@ -69,6 +73,29 @@ impl SeenNetworks {
             self.0.remove(0);
         }
         self.0.push(network);
+        known.is_none()
+    }
+}
+
+/// The programs with which somebody has signed in, the newest last. A stored type: its old forms must still load.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct SeenPrograms(Vec<String>);
+
+impl SeenPrograms {
+    const MOST: usize = 16;
+
+    /// Remembers a program by what it calls itself, without numbers: a browser that was brought up to date is the same one. Whether
+    /// it was new.
+    pub(crate) fn add(&mut self, agent: &str) -> bool {
+        let name: String = agent.chars().filter(|c| c.is_alphabetic() || *c == ' ').collect();
+        let known = self.0.iter().position(|seen| *seen == name);
+        if let Some(at) = known {
+            self.0.remove(at);
+        } else if self.0.len() == Self::MOST {
+            self.0.remove(0);
+        }
+        self.0.push(name);
         known.is_none()
     }
 }
@@ -163,6 +190,18 @@ mod tests {
             seen.add(IpAddr::from([10, 0, third, 1]));
         }
         assert!(!seen.contain(address("192.0.2.1")) && seen.0.len() == SeenNetworks::MOST);
+    }
+
+    #[test]
+    fn a_browser_that_was_brought_up_to_date_is_the_same_one() {
+        let mut seen = SeenPrograms::default();
+        assert!(seen.add("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"));
+        assert!(!seen.add("Mozilla/5.0 (X11; Linux x86_64; rv:141.2) Gecko/20100101 Firefox/141.2"));
+        assert!(seen.add("curl/8.5.0"));
+        for program in 0..40_u8 {
+            seen.add(&char::from(b'A' + program % 26).to_string().repeat(usize::from(program) + 1));
+        }
+        assert_eq!(seen.0.len(), SeenPrograms::MOST);
     }
 
     #[test]

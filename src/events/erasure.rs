@@ -107,6 +107,12 @@ impl Events {
         Ok(())
     }
 
+    /// The same in a batch, with the state that goes.
+    #[must_use]
+    pub fn erasing(&self, batch: Batch, subject: &str) -> Batch {
+        batch.put(CONTENT_KEYS, row(subject), ERASED)
+    }
+
     async fn find_content_key(&self, subject: &str) -> Result<Found, EventError> {
         let Some(entry) = self.store.get(CONTENT_KEYS, row(subject)).await? else { return Ok(Found::Nothing) };
         if entry.value == ERASED {

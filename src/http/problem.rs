@@ -99,7 +99,8 @@ impl Problem {
         Self(Arc::new(Inner { status, code, detail: None, field: None, retry_after: Some(wait), for_the_log: None }))
     }
 
-    pub(crate) fn code(&self) -> &'static str {
+    /// The stable word for programs.
+    pub fn code(&self) -> &'static str {
         self.0.code
     }
 

@@ -21,6 +21,7 @@ use gatehouse_store::{
 };
 use gatehouse_types::{Random, Secret, UnixTime};
 use ring::digest::{SHA256, digest};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashSet,
@@ -119,7 +120,7 @@ impl Event for Fact {
 }
 
 /// A letter as operators see it; what it says is nobody's business.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LetterInfo {
     /// What it is retried and dropped by.
     pub id: String,

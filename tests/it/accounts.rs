@@ -55,7 +55,7 @@ impl Client<'_> {
 }
 
 /// Runs `gatehouse admin` with this on its standard input.
-fn admin(server: &Server, arguments: &[&str], input: &str) -> Output {
+pub(crate) fn admin(server: &Server, arguments: &[&str], input: &str) -> Output {
     let mut program = command(crate::support::PROGRAM);
     program.arg("--config").arg(server.installation().file()).args(["--json", "admin"]).args(arguments);
     let mut process = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");

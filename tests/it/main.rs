@@ -17,6 +17,7 @@ mod first_command;
 mod https;
 mod layers;
 mod limits;
+mod mail;
 mod revocation;
 mod rotation;
 mod secrets;

@@ -12,7 +12,7 @@ use crate::{
     secret::{self, Digest},
 };
 use gatehouse_base::{Fault, Kind};
-use gatehouse_store::{Key, Table, codec::Bytes};
+use gatehouse_store::{Batch, Key, Table, codec::Bytes};
 use gatehouse_types::{OrganisationId, Secret, UnixTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -276,6 +276,13 @@ impl Accounts {
             Ok((self.stating(batch, &fact)?, ()))
         })
         .await
+    }
+
+    /// Ends all clients of an organisation, in a batch.
+    pub(crate) async fn ending_clients(&self, batch: Batch, organisation: OrganisationId) -> Result<Batch, StateError> {
+        let of = Some(organisation);
+        let ids = self.client_ids(of).await?;
+        Ok(ids.into_iter().fold(batch, |batch, id| batch.delete(CLIENTS_OF, in_home(of, &id)).delete(CLIENTS, id.as_bytes())))
     }
 
     /// The client of this id, if the secret is its own.

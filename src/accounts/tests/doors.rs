@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{HeaderMap, Method, Request, Response, StatusCode, header},
 };
-use gatehouse_http::{Authenticate, ClientAddress, Routes};
+use gatehouse_http::{Authenticate, ClientAddress, Problem, Routes};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -82,7 +82,10 @@ async fn answer(response: Response<Body>) -> Answer {
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
     let cookie = parts.headers.get(header::SET_COOKIE).map(|cookie| cookie.to_str().expect("text").to_owned());
-    let (body, text) = (serde_json::from_slice(&bytes).unwrap_or(Value::Null), String::from_utf8_lossy(&bytes).into_owned());
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    // A problem's body is written by the server, behind which these routes do not stand.
+    let problem = parts.extensions.get::<Problem>().map(|problem| json!({ "code": problem.code() }));
+    let body = problem.unwrap_or_else(|| serde_json::from_slice(&bytes).unwrap_or(Value::Null));
     Answer { status: parts.status, cookie, body, headers: parts.headers, text }
 }
 

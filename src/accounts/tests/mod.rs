@@ -1,5 +1,6 @@
 //! The accounts from outside: over a store in memory, with a clock that is moved by hand.
 
+mod addresses;
 mod assertions;
 mod authorization;
 mod browser;
@@ -7,12 +8,20 @@ mod device_codes;
 mod discovery;
 mod doors;
 mod grants;
+mod invitations;
+mod leaving;
+mod link_pages;
+mod notices;
 mod oauth;
 mod organisations;
 mod pages;
+mod post;
+mod registration;
+mod reset;
 mod second_factor;
 mod sessions;
 mod sign_in;
+mod suspension;
 mod tokens;
 
 use crate::{
@@ -25,6 +34,7 @@ use gatehouse_ca::{
     unlock::{Key, Unlock},
 };
 use gatehouse_events::{Events, LocalBus};
+use gatehouse_mail::Outbox;
 use gatehouse_store::Store;
 use gatehouse_types::{Secret, UnixTime};
 use std::{sync::Arc, time::Duration};
@@ -38,6 +48,7 @@ pub(crate) struct World {
     pub(crate) accounts: Accounts,
     pub(crate) clock: Arc<SimulatedClock>,
     pub(crate) ann: PersonInfo,
+    pub(crate) outbox: Outbox,
 }
 
 impl World {
@@ -48,19 +59,22 @@ impl World {
     /// With other settings.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let store = Store::memory().expect("a store");
-        store.prepare(&[gatehouse_events::SCHEMA, gatehouse_ca::SCHEMA, SCHEMA]).await.expect("prepared");
+        store.prepare(&[gatehouse_events::SCHEMA, gatehouse_ca::SCHEMA, gatehouse_mail::SCHEMA, SCHEMA]).await.expect("prepared");
         let clock = Arc::new(SimulatedClock::new(START));
         let unlock = Unlock::Key(Key::generate(&SystemRandom));
         let keyring = Keyring::create(store.clone(), &unlock, StretchCost::DEFAULT, Arc::new(SystemRandom)).await.expect("a keyring");
         let events = Events::new(store, Arc::new(LocalBus::default()), Arc::new(keyring.clone()), Arc::new(SystemRandom));
         // The cheapest there is: these tests are not about its price.
         let password = PasswordConfig { memory: Size::kib(64), passes: 1, ..PasswordConfig::default() };
-        let mut config = Config { password, issuer: Some(ISSUER.to_owned()), ..Config::default() };
+        let mut config = Config { password, issuer: Some(ISSUER.to_owned()), registration: true, ..Config::default() };
         change(&mut config);
-        let accounts = Accounts::new(events, keyring, clock.clone(), Arc::new(SystemRandom), config);
+        let mail = gatehouse_mail::Config::default();
+        let outbox =
+            Outbox::new(events.clone(), Arc::new(keyring.clone()), clock.clone(), Arc::new(SystemRandom), mail, "gatehouse.example.com");
+        let accounts = Accounts::new(events, keyring, clock.clone(), Arc::new(SystemRandom), config).with_mail(Some(outbox.clone()));
         accounts.signing_keys().upkeep().await.expect("keys");
         let ann = add(&accounts, "ann@example.com").await;
-        Self { accounts, clock, ann }
+        Self { accounts, clock, ann, outbox }
     }
 
     /// Turns Ann's second factor on; the answer is her recovery codes.

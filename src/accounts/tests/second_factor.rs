@@ -8,7 +8,7 @@ use std::time::Duration;
 const STEP: Duration = Duration::from_secs(30);
 
 /// What Ann's authenticator holds.
-struct Authenticator(Secret);
+pub(super) struct Authenticator(Secret);
 
 impl Authenticator {
     fn code(&self, world: &World) -> String {
@@ -17,7 +17,7 @@ impl Authenticator {
 }
 
 /// Turns Ann's second factor on, and waits until the code that did it is over.
-async fn enrolled(world: &World) -> (Authenticator, Vec<Secret>) {
+pub(super) async fn enrolled(world: &World) -> (Authenticator, Vec<Secret>) {
     let shown = world.accounts.enrol_second_factor(world.ann.id).await.expect("enrolment");
     let authenticator = Authenticator(Secret::new(BASE32_NOPAD.decode(shown.secret.expose()).expect("base 32")));
     let code = authenticator.code(world);

@@ -182,7 +182,7 @@ impl App {
         let certificates = listeners.iter().filter_map(certificate).collect();
         let traces = gatehouse_coap::Traces::new();
         let outbox = mail::open(&config, &authority);
-        let accounts = people::open(&config, &authority);
+        let accounts = people::open(&config, &authority, outbox.clone());
         let parts = api::Parts {
             readiness: Arc::clone(&readiness) as Arc<dyn Readiness>,
             publications: Arc::new(custody::Published(authority.clone())),

@@ -10,6 +10,7 @@ use super::{
 use gatehouse_accounts::{Accounts, Email, NewPassword, NewPerson, PersonInfo};
 use gatehouse_base::{SystemClock, SystemRandom, with_causes};
 use gatehouse_ca::Authority;
+use gatehouse_mail::Outbox;
 use gatehouse_net::Shutdown;
 use gatehouse_types::Secret;
 use serde::{Deserialize, Serialize};
@@ -53,10 +54,10 @@ impl Request for Order {
 }
 
 /// Opens the accounts in the authority's store. Their secrets are sealed by the authority's keyring.
-pub fn open(config: &Config, authority: &Authority) -> Accounts {
+pub fn open(config: &Config, authority: &Authority, outbox: Option<Outbox>) -> Accounts {
     let settings = gatehouse_accounts::Config { issuer: issuer(config), ..config.accounts.clone() };
     let (events, keyring) = (authority.events().clone(), authority.keyring().clone());
-    Accounts::new(events, keyring, Arc::new(SystemClock), Arc::new(SystemRandom), settings)
+    Accounts::new(events, keyring, Arc::new(SystemClock), Arc::new(SystemRandom), settings).with_mail(outbox)
 }
 
 /// How tokens name this installation. A port that the system chooses is no address that anybody could keep.

@@ -5,7 +5,7 @@
 
 use super::{Context, Exit, Failure, Output, Tint, prompt};
 use crate::app::{
-    custody,
+    custody, mail,
     people::{self, Order},
 };
 use clap::{Args, Subcommand};
@@ -86,7 +86,7 @@ fn carry_out(context: &Context, order: Order) -> Result<Vec<PersonInfo>, Failure
         crate::app::prepare_data_dir(&config.data_dir)?;
         let store = crate::app::open_store(&config).await?;
         let authority = custody::open(&config, &store).await?;
-        Ok(people::perform(&people::open(&config, &authority), order).await?)
+        Ok(people::perform(&people::open(&config, &authority, mail::open(&config, &authority)), order).await?)
     })
 }
 

@@ -1,0 +1,78 @@
+//! Suspending an organisation: the operator of this installation stops everything that is done in its name, and lets it go on again.
+//!
+//! Nothing is deleted. From the next request on no session, token or program acts in it ([`Gate`](crate::Gate) asks each time). The
+//! fact in the stream of all accounts is for what holds connections open: whoever follows it closes those of the organisation.
+
+use crate::{
+    Accounts, StateError,
+    history::Fact,
+    organisation::Organisation,
+    rows::{self, ORGANISATIONS},
+};
+use gatehouse_base::{Fault, Kind};
+use gatehouse_types::OrganisationId;
+
+/// An organisation cannot be suspended or let go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SuspensionError {
+    /// There is none of this id.
+    #[error("there is no such organisation")]
+    Unknown,
+    /// The accounts could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Accounts {
+    /// Suspends an organisation; one that is suspended stays so.
+    ///
+    /// # Errors
+    /// There is none of this id.
+    pub async fn suspend(&self, organisation: OrganisationId) -> Result<(), SuspensionError> {
+        self.suspending(organisation, true).await
+    }
+
+    /// Lets an organisation go on.
+    ///
+    /// # Errors
+    /// There is none of this id.
+    pub async fn resume(&self, organisation: OrganisationId) -> Result<(), SuspensionError> {
+        self.suspending(organisation, false).await
+    }
+
+    /// Whether everything that is done in an organisation's name is stopped.
+    pub(crate) async fn is_suspended(&self, organisation: OrganisationId) -> Result<bool, StateError> {
+        let row = rows::find::<Organisation>(&self.events, ORGANISATIONS, *organisation.as_bytes()).await?;
+        Ok(row.is_none_or(|row| row.value.suspended.is_some()))
+    }
+
+    async fn suspending(&self, organisation: OrganisationId, suspend: bool) -> Result<(), SuspensionError> {
+        rows::change(&self.events, || async {
+            let row = rows::find::<Organisation>(&self.events, ORGANISATIONS, *organisation.as_bytes()).await?;
+            let mut row = row.ok_or(SuspensionError::Unknown)?;
+            if row.value.suspended.is_some() == suspend {
+                return Ok((row.unchanged(), ()));
+            }
+            row.value.suspended = suspend.then(|| self.clock.now());
+            let fact = if suspend { Fact::OrganisationSuspended { organisation } } else { Fact::OrganisationResumed { organisation } };
+            Ok((self.stating(row.rewritten(), &fact)?, ()))
+        })
+        .await
+    }
+}
+
+impl Fault for SuspensionError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Unknown => Kind::NotFound,
+            Self::State(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown => "no-such-organisation",
+            Self::State(error) => error.code(),
+        }
+    }
+}

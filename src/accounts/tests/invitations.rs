@@ -1,0 +1,111 @@
+use super::{PASSWORD, World, add, from, secret};
+use crate::{Accepting, Email, Happening, InvitationError, Member, NewPassword, Role, SignedIn, links::LinkKind};
+use gatehouse_types::Secret;
+use std::time::Duration;
+
+const BEN: &str = "ben@example.com";
+
+fn ben() -> Email {
+    BEN.parse().expect("an address")
+}
+
+fn password() -> NewPassword {
+    NewPassword::new(secret(PASSWORD)).expect("good")
+}
+
+async fn invited(world: &World, by: &Member, role: Role) -> Secret {
+    world.accounts.invite(by, &ben(), role).await.expect("invited");
+    world.link(BEN, LinkKind::Invitation).await
+}
+
+async fn accept(world: &World, link: &Secret) -> Result<(), InvitationError> {
+    let who = Accepting::New { name: "Ben", password: &password() };
+    world.accounts.accept_invitation(link, who, &from("203.0.113.7")).await.map(drop)
+}
+
+#[tokio::test]
+async fn somebody_new_gets_an_account_and_the_role_by_the_link_once() {
+    let world = World::new().await;
+    let home = world.ann_at_home().await;
+    let link = invited(&world, &home, Role::Operator).await;
+    let offer = world.accounts.offered(&link).await.expect("good");
+    assert_eq!((offer.role, offer.account, offer.email.as_str()), (Role::Operator, false, BEN));
+    accept(&world, &link).await.expect("accepted");
+    assert!(matches!(accept(&world, &link).await, Err(InvitationError::Over)));
+    let members = world.accounts.members(&home).await.expect("members");
+    assert!(members.iter().any(|member| member.email.as_str() == BEN && member.role == Role::Operator));
+    let signed_in = world.accounts.sign_in(BEN, &secret(PASSWORD), &from("203.0.113.7")).await.expect("signed in");
+    let SignedIn::Session(session) = signed_in else { panic!("no second factor is on") };
+    assert!(world.accounts.person(session.person).await.expect("read").expect("there").confirmed, "the link came to the address");
+    let history = world.accounts.history(session.person, None, 10).await.expect("history");
+    assert!(history.iter().any(|entry| matches!(entry.happening, Happening::JoinedOrganisation { role: Role::Operator, .. })));
+}
+
+#[tokio::test]
+async fn somebody_with_an_account_accepts_when_signed_in_and_only_for_their_own_address() {
+    let world = World::new().await;
+    let home = world.ann_at_home().await;
+    let (owner_of_address, other) = (add(&world.accounts, BEN).await, add(&world.accounts, "cleo@example.com").await);
+    let link = invited(&world, &home, Role::Viewer).await;
+    assert!(world.accounts.offered(&link).await.expect("good").account);
+    assert!(matches!(accept(&world, &link).await, Err(InvitationError::SignIn)));
+    let here = from("203.0.113.7");
+    let theft = world.accounts.accept_invitation(&link, Accepting::Person(other.id), &here).await;
+    assert!(matches!(theft, Err(InvitationError::ForAnother)));
+    world.accounts.accept_invitation(&link, Accepting::Person(owner_of_address.id), &here).await.expect("accepted");
+    let again = world.accounts.invite(&home, &ben(), Role::Viewer).await;
+    assert!(matches!(again, Err(InvitationError::Member)));
+}
+
+#[tokio::test]
+async fn an_invitation_is_listed_withdrawn_replaced_and_over_after_a_week() {
+    let world = World::new().await;
+    let home = world.ann_at_home().await;
+    let first = invited(&world, &home, Role::Viewer).await;
+    let second = invited(&world, &home, Role::Operator).await;
+    assert!(matches!(accept(&world, &first).await, Err(InvitationError::Over)), "it was replaced");
+    let listed = world.accounts.invitations(&home).await.expect("listed");
+    assert_eq!(listed.iter().map(|invitation| invitation.role).collect::<Vec<_>>(), [Role::Operator]);
+    world.accounts.withdraw_invitation(&home, &listed[0].id).await.expect("withdrawn");
+    assert!(matches!(world.accounts.withdraw_invitation(&home, &listed[0].id).await, Err(InvitationError::Unknown)));
+    assert!(matches!(accept(&world, &second).await, Err(InvitationError::Over)));
+    let third = invited(&world, &home, Role::Viewer).await;
+    world.pass(Duration::from_secs(7 * 24 * 3600));
+    assert!(matches!(accept(&world, &third).await, Err(InvitationError::Over)));
+    assert!(world.accounts.invitations(&home).await.expect("listed").is_empty());
+    assert_eq!(world.accounts.forget_ended_invitations().await.expect("forgotten"), 1);
+}
+
+#[tokio::test]
+async fn nobody_invites_somebody_mightier_or_keeps_that_power_when_the_own_role_is_gone() {
+    let world = World::new().await;
+    let home = world.ann_at_home().await;
+    let cleo = add(&world.accounts, "cleo@example.com").await;
+    world.accounts.invite(&home, &"cleo@example.com".parse().expect("address"), Role::Admin).await.expect("invited");
+    let link = world.link("cleo@example.com", LinkKind::Invitation).await;
+    world.accounts.accept_invitation(&link, Accepting::Person(cleo.id), &from("203.0.113.7")).await.expect("accepted");
+    let admin = Member { person: Some(cleo.id), organisation: home.organisation, role: Role::Admin };
+    for role in [Role::Owner, Role::Admin] {
+        assert!(matches!(world.accounts.invite(&admin, &ben(), role).await, Err(InvitationError::NotAppointed { .. })));
+    }
+    let owners = invited(&world, &home, Role::Owner).await;
+    let id = world.accounts.invitations(&home).await.expect("listed")[0].id.clone();
+    let withdrawn = world.accounts.withdraw_invitation(&admin, &id).await;
+    assert!(matches!(withdrawn, Err(InvitationError::NotAppointed { .. })));
+    drop(owners);
+    let link = invited(&world, &admin, Role::Viewer).await;
+    world.accounts.give_role(&home, cleo.id, Role::Viewer).await.expect("given");
+    assert!(matches!(accept(&world, &link).await, Err(InvitationError::Over)), "who invited may not any more");
+}
+
+#[tokio::test]
+async fn an_address_gets_so_many_invitations_an_hour() {
+    let world = World::new().await;
+    let home = world.ann_at_home().await;
+    for _ in 0..5 {
+        world.accounts.invite(&home, &ben(), Role::Viewer).await.expect("invited");
+    }
+    let sixth = world.accounts.invite(&home, &ben(), Role::Viewer).await;
+    assert!(matches!(sixth, Err(InvitationError::Mail(_))), "{sixth:?}");
+    assert_eq!(world.accounts.invitations(&home).await.expect("listed").len(), 1, "the one that is out stays");
+}
