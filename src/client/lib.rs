@@ -21,6 +21,8 @@
 //! what is believed; the chain of a server is judged by `gatehouse-pki`, and its names are compared here. A [`Tap`] sees
 //! every message that comes and goes.
 //!
+//! Beside it is [`https`], by which the command line asks our own HTTP API.
+//!
 //! The command `gatehouse coap` is made of this. It serves nothing: what a server asks of it is answered 4.04. It knows no
 //! proxies and no multicast, and it does not connect again by itself.
 
@@ -28,6 +30,7 @@ mod client;
 mod connect;
 mod driver;
 mod error;
+pub mod https;
 mod link;
 mod names;
 mod observation;

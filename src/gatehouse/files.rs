@@ -24,6 +24,14 @@ pub(crate) fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     })
 }
 
+/// Writes a file that only its owner reads, in the place of one that may be there.
+///
+/// # Errors
+/// It cannot be written; then the old one is still there.
+pub(crate) fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    place(path, content, 0o600, |beside| fs::rename(beside, path))
+}
+
 /// Writes a file in the place of one that may be there, with that one's mode: who reads the old one reads the new one.
 /// What is no file, like a terminal or a pipe, is written to as it is.
 ///

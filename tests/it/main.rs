@@ -18,6 +18,7 @@ mod https;
 mod layers;
 mod limits;
 mod mail;
+mod oauth;
 mod revocation;
 mod rotation;
 mod secrets;

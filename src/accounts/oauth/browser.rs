@@ -17,12 +17,15 @@ use super::{
     pages::{self, CONSENT, SECOND_FACTOR, SIGN_IN, Tied},
     request::Parameters,
 };
-use crate::{Accounts, Caller, NewSession, OrganisationInfo, Proof as Shown, SignInError, SignedIn, StateError, caller::COOKIE, secret};
+use crate::{
+    Accounts, Caller, NewSession, OrganisationInfo, Proof as Shown, SignInError, SignedIn, StateError, caller::COOKIE, rows, secret,
+};
 use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use gatehouse_http::{Granted, Routes, SignIn};
+use gatehouse_store::Batch;
 use gatehouse_types::Secret;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -158,24 +161,26 @@ impl Accounts {
 
     async fn granted(&self, browser: &Browser, asked: &Asked, request: &AuthorizationRequest, organisation: &OrganisationInfo) -> Answered {
         let scope = request.scope.within(organisation.role);
-        let Some((session, proof)) = self.session_proof(asked.session).await? else { return Ok(out_of_date()) };
-        let new = NewCode {
-            client: request.id.clone(),
-            redirect: request.redirect.clone(),
-            challenge: request.challenge.clone(),
-            nonce: request.nonce.clone(),
-            person: asked.person,
-            organisation: organisation.id,
-            scope: scope.clone(),
-            proof,
-            session: asked.session,
-        };
-        // Nobody can take a consent back between its reading and this: the session would have changed as well.
-        let (batch, code) = self.beginning_code(session.unchanged(), new);
-        let client = (request.id.as_str(), &request.client);
-        let batch = self.consenting(batch, asked, organisation.id, client, &scope, &browser.from).await?;
-        self.events.commit(batch).await.map_err(StateError::Commit)?;
-        Ok(see_other(&request.success(&secret::text(&code))))
+        let code = rows::change::<_, StateError, _>(&self.events, || async {
+            let Some((session, proof)) = self.session_proof(asked.session).await? else { return Ok((Batch::new(), None)) };
+            let new = NewCode {
+                client: request.id.clone(),
+                redirect: request.redirect.clone(),
+                challenge: request.challenge.clone(),
+                nonce: request.nonce.clone(),
+                person: asked.person,
+                organisation: organisation.id,
+                scope: scope.clone(),
+                proof,
+                session: asked.session,
+            };
+            // A password that changes at this moment ends the session, and this with it.
+            let (batch, code) = self.beginning_code(session.unchanged(), new);
+            let client = (request.id.as_str(), &request.client);
+            Ok((self.consenting(batch, asked, organisation.id, client, &scope, &browser.from).await?, Some(code)))
+        })
+        .await?;
+        Ok(code.map_or_else(out_of_date, |code| see_other(&request.success(&secret::text(&code)))))
     }
 
     async fn consent_given(&self, browser: &Browser, form: ConsentForm) -> Answered {

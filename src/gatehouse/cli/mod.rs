@@ -7,9 +7,11 @@
 //! test demands examples in its help and parses each of them.
 
 mod admin;
+mod api;
 mod backup;
 mod ca;
 mod check;
+mod client;
 mod coap;
 mod completions;
 mod context;
@@ -18,6 +20,8 @@ mod factory;
 mod failure;
 mod init;
 mod log_level;
+mod login;
+mod logins;
 mod mail;
 mod man;
 mod openapi;
@@ -75,6 +79,10 @@ enum Command {
     Factory(factory::Factory),
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApi),
+    Login(login::Login),
+    Logout(login::Logout),
+    Whoami(login::Whoami),
+    Client(client::Client),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -100,6 +108,10 @@ impl Command {
             Self::TracePeer(command) => command.run(context),
             Self::Factory(command) => command.run(context),
             Self::OpenApi(command) => command.run(context),
+            Self::Login(command) => command.run(context),
+            Self::Logout(command) => command.run(context),
+            Self::Whoami(command) => command.run(context),
+            Self::Client(command) => command.run(context),
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),
         }

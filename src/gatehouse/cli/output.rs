@@ -73,6 +73,11 @@ impl Output {
         }
     }
 
+    /// A line that whoever started the command needs before there is an answer; goes to standard error, with `--json` as well.
+    pub fn notice(&self, line: impl Display) {
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
+    }
+
     /// The text in this colour, or as it is where colour is not wanted.
     pub fn tint(&self, tint: Tint, text: impl Display) -> String {
         if !self.colour {

@@ -22,6 +22,17 @@ pub(super) fn ask_hidden(question: &str) -> Option<Secret> {
     restored.ok().and(line.ok())
 }
 
+/// Asks at the terminal. `None` when there is no terminal to ask at.
+pub(super) fn ask(question: &str) -> Option<String> {
+    let input = io::stdin();
+    if !input.is_terminal() || !io::stderr().is_terminal() {
+        return None;
+    }
+    let _ = write!(io::stderr(), "{question}: ");
+    let line = line(&mut input.lock()).ok()?;
+    Some(String::from_utf8_lossy(line.expose()).into_owned())
+}
+
 /// Reads a secret from a pipe: its first line.
 ///
 /// # Errors
