@@ -1,7 +1,7 @@
 //! Clients that prove themselves by a key of their own: a JWT that they sign, once for every request (RFC 7523 §2.2 and §3).
 //!
 //! The keys are those that were registered; what an assertion says about keys is only which of them to look at. Its algorithm is the
-//! key's. Each one is good once, for a few minutes, and for us.
+//! key's. Each one is good once, for an hour at most, and for us.
 
 use super::{Client, ClientId};
 use crate::{Accounts, StateError, rows, secret};
@@ -24,8 +24,8 @@ pub(crate) const ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
 const MOST_BYTES: usize = 8 * 1024;
 const MOST_KEY_BYTES: usize = 2048;
 const MOST_JTI_BYTES: usize = 256;
-/// How long an assertion is good at most.
-const LONGEST: Duration = Duration::from_secs(300);
+/// How long an assertion is good at most: what the widespread libraries ask for. It is good once in any case.
+const LONGEST: Duration = Duration::from_secs(3600);
 /// By how much clocks may differ.
 const SKEW: Duration = Duration::from_secs(60);
 const PURPOSE: &str = "client assertion";

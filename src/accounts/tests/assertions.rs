@@ -83,7 +83,7 @@ async fn an_assertion_for_others_too_long_or_by_others_proves_nothing() {
         (changed("aud", json!(format!("{ISSUER}/"))), "nearly the audience"),
         (changed("iss", json!(other.app.id)), "another issuer"),
         (changed("exp", json!(now)), "over"),
-        (changed("exp", json!(now + 3600)), "too long"),
+        (changed("exp", json!(now + 3661)), "too long"),
         (changed("nbf", json!(now + 600)), "not yet"),
         (changed("iat", json!(now + 600)), "from the future"),
         (changed("jti", json!("")), "no name"),

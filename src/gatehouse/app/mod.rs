@@ -17,6 +17,7 @@ pub mod mail;
 mod metrics;
 mod notify;
 pub mod people;
+pub mod programs;
 mod requests;
 mod retention;
 mod signals;
@@ -248,6 +249,11 @@ impl App {
             }
         });
         helpers.start("accounts", people::upkeep(accounts.clone(), shutdown.clone()));
+        let programs = accounts.clone();
+        let handlers = handlers.on(move |order: programs::Order| {
+            let accounts = programs.clone();
+            async move { programs::perform(&accounts, order).await }
+        });
         let handlers = handlers.on(move |order: people::Order| {
             let accounts = accounts.clone();
             async move { people::perform(&accounts, order).await }

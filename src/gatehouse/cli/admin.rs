@@ -3,18 +3,19 @@
 //! A running server is asked through the control socket; when none runs, the command opens the store itself. Neither needs
 //! a password of anybody: who may read the data directory is trusted with it.
 
-use super::{Context, Exit, Failure, Output, Tint, prompt};
+use super::{Context, Exit, Failure, Output, Tint, admin_client::AdminClient, prompt};
 use crate::app::{
+    control::{Refusal, Request},
     custody, mail,
     people::{self, Order},
 };
 use clap::{Args, Subcommand};
-use gatehouse_accounts::{Email, PersonInfo};
+use gatehouse_accounts::{Accounts, Email, PersonInfo};
 use gatehouse_types::Secret;
 use serde::Serialize;
 use std::fmt;
 
-/// People's accounts: add one, list them, let somebody in again
+/// People's accounts: add one, list them, let somebody in again; programs of the whole installation
 #[derive(Debug, Args)]
 pub(super) struct Admin {
     #[command(subcommand)]
@@ -23,6 +24,9 @@ pub(super) struct Admin {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Programs of the whole installation: add one, list them, remove one
+    #[command(subcommand)]
+    Client(AdminClient),
     /// Give somebody an account, with an organisation of their own
     ///
     /// Asks for the password at the terminal, or takes the first line of standard input with --password-stdin.
@@ -65,28 +69,34 @@ enum Command {
 impl Admin {
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
         let order = match self.command {
+            Command::Client(command) => return command.run(context),
             Command::Add { email, name, operator, password_stdin } => {
                 Order::Add { email, name, password: password(password_stdin)?, operator }
             }
             Command::List => Order::List,
             Command::Reset { email, password_stdin } => Order::Reset { email, password: password(password_stdin)? },
         };
-        let people = carry_out(context, order)?;
+        let people = carry_out(context, order, people::perform)?;
         context.output.answer(&People { people: &people, output: context.output })
     }
 }
 
-fn carry_out(context: &Context, order: Order) -> Result<Vec<PersonInfo>, Failure> {
+/// Has the running server carry an order out, or opens the store and does it here.
+pub(super) fn carry_out<R: Request>(
+    context: &Context,
+    order: R,
+    perform: impl AsyncFnOnce(&Accounts, R) -> Result<R::Answer, Refusal>,
+) -> Result<R::Answer, Failure> {
     let config = context.load()?.config;
-    if let Some(people) = context.ask_if_running(&config, &order)? {
-        return Ok(people);
+    if let Some(answer) = context.ask_if_running(&config, &order)? {
+        return Ok(answer);
     }
     gatehouse_ca::process::harden().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     context.block_on(async {
         crate::app::prepare_data_dir(&config.data_dir)?;
         let store = crate::app::open_store(&config).await?;
         let authority = custody::open(&config, &store).await?;
-        Ok(people::perform(&people::open(&config, &authority, mail::open(&config, &authority)), order).await?)
+        Ok(perform(&people::open(&config, &authority, mail::open(&config, &authority)), order).await?)
     })
 }
 

@@ -7,6 +7,7 @@
 //! test demands examples in its help and parses each of them.
 
 mod admin;
+mod admin_client;
 mod api;
 mod backup;
 mod ca;
