@@ -101,7 +101,7 @@ pub enum HttpsError {
         /// Which one.
         server: Server,
         /// What is wrong with it.
-        why: Refusal,
+        why: Box<Refusal>,
     },
     /// The chain is good and belongs to another server.
     #[error("the certificate of {server} is for {found}")]
@@ -113,7 +113,7 @@ pub enum HttpsError {
     },
     /// The handshake failed.
     #[error(transparent)]
-    Handshake(ConnectError),
+    Handshake(Box<ConnectError>),
     /// The connection broke, or the answer cannot be read.
     #[error("{server} did not answer properly: {why}")]
     Broken {
@@ -152,7 +152,7 @@ impl Server {
             *shown.lock().unwrap_or_else(PoisonError::into_inner) = chain.iter().map(|der| der.to_vec()).collect();
         });
         let looked = timeout(PATIENCE, async {
-            self.connector(trust)?.connect(self.tcp().await?, self.name()).await.map_err(HttpsError::Handshake)
+            self.connector(trust)?.connect(self.tcp().await?, self.name()).await.map_err(|error| HttpsError::Handshake(Box::new(error)))
         });
         let failed = looked.await.map_err(|_| HttpsError::Timeout { server: self.clone() })?.err();
         let chain = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -168,8 +168,8 @@ impl Server {
         let connector = self.connector(belief.trust()?)?;
         let connected = connector.connect(self.tcp().await?, self.name()).await;
         let (stream, peer) = connected.map_err(|error| match error {
-            ConnectError::Refused(why) => HttpsError::NotBelieved { server: self.clone(), why },
-            other => HttpsError::Handshake(other),
+            ConnectError::Refused(why) => HttpsError::NotBelieved { server: self.clone(), why: Box::new(why) },
+            other => HttpsError::Handshake(Box::new(other)),
         })?;
         // A certificate that is pinned itself is this server whatever it calls itself.
         if let Some(leaf) = peer.chain().map(|chain| chain.leaf())
@@ -205,7 +205,7 @@ impl Server {
 
     fn connector(&self, trust: ServerTrust) -> Result<Connector, HttpsError> {
         let options = ClientOptions { trust, credentials: None, shared: None, alpn: &[b"http/1.1"] };
-        Connector::new(options).map_err(HttpsError::Handshake)
+        Connector::new(options).map_err(|error| HttpsError::Handshake(Box::new(error)))
     }
 
     /// The first address that accepts.

@@ -127,7 +127,7 @@ pub(super) fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, Failure> {
 /// What the server refused, in its words: problem details, or an error of OAuth.
 pub(super) fn refused(answer: &Answer) -> Failure {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let text = |names: [&str; 3]| names.iter().find_map(|name| body.get(*name)?.as_str()).map(|text| printable(text));
+    let text = |names: [&str; 3]| names.iter().find_map(|name| body.get(*name)?.as_str()).map(printable);
     let exit = match answer.status {
         400 | 413 | 415 | 422 => Exit::Invalid,
         401 | 403 => Exit::Denied,
