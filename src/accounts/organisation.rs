@@ -249,6 +249,12 @@ impl Accounts {
         rows::tails(&self.events, MEMBERS, prefix, MOST_MEMBERS).await?.iter().map(|key| person_id(key)).collect()
     }
 
+    /// Whether somebody belongs to an organisation in whose name something may be done.
+    pub(crate) async fn may_act_in(&self, person: PersonId, organisation: OrganisationId) -> Result<bool, StateError> {
+        let is_member = self.roles_of(person).await?.iter().any(|(own, _)| *own == organisation);
+        Ok(is_member && !self.is_suspended(organisation).await?)
+    }
+
     pub(crate) async fn roles_of(&self, person: PersonId) -> Result<Vec<(OrganisationId, Role)>, StateError> {
         let range = Range::prefix(rows::by_person(person));
         let rows = self.events.store().scan(MEMBERSHIPS, range, MOST_MEMBERSHIPS).await?;

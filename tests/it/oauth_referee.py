@@ -160,7 +160,7 @@ class Referee:
         )
         claims.validate()
         told = session.get(self.at["userinfo_endpoint"]).json()
-        assert told["sub"] == claims["sub"] and told["email"] == self.browser.email, told
+        assert told["sub"] == claims["sub"] and told["email"] == self.browser.email and told["email_verified"] is True, told
         assert self.members(token["access_token"]) == 200
         first = token["refresh_token"]
         second = session.refresh_token(self.at["token_endpoint"], refresh_token=first)

@@ -106,10 +106,10 @@ impl Accounts {
             }
             let code = row.value.clone();
             let fits = code.redirect == shown.redirect && challenge_of(shown.verifier).as_deref() == Some(code.challenge.as_str());
-            let is_member = self.roles_of(code.person).await?.iter().any(|(organisation, _)| *organisation == code.organisation);
+            let may_act = self.may_act_in(code.person, code.organisation).await?;
             let session = SessionId::from_kept(&code.session);
             let session = if let Some(id) = session { self.session_proof(id).await? } else { None };
-            let Some((session, _)) = session.filter(|_| fits && is_member && self.clock.now() < code.ends) else {
+            let Some((session, _)) = session.filter(|_| fits && may_act && self.clock.now() < code.ends) else {
                 row.value.state = State::Burnt;
                 return refused(row.rewritten());
             };

@@ -100,7 +100,7 @@ impl Accounts {
     /// The organisations in which somebody can let a client act that belongs to one, or to the whole installation.
     pub(crate) async fn organisations_for(&self, person: PersonId, client: &super::Client) -> Result<Vec<OrganisationInfo>, StateError> {
         let mut organisations = self.organisations_of(person).await?;
-        organisations.retain(|organisation| client.organisation.is_none_or(|own| own == organisation.id));
+        organisations.retain(|organisation| !organisation.suspended && client.organisation.is_none_or(|own| own == organisation.id));
         Ok(organisations)
     }
 

@@ -134,8 +134,8 @@ impl Accounts {
                 Answer::Yes { person, organisation, scope, proof, session } => (person, organisation, scope, proof, session),
             };
             let session = if let Some(id) = SessionId::from_kept(&session) { self.session_proof(id).await? } else { None };
-            let is_member = self.roles_of(person).await?.iter().any(|(own, _)| *own == organisation);
-            let Some((session, _)) = session.filter(|_| is_member && client.organisation.is_none_or(|own| own == organisation)) else {
+            let may_act = self.may_act_in(person, organisation).await?;
+            let Some((session, _)) = session.filter(|_| may_act && client.organisation.is_none_or(|own| own == organisation)) else {
                 return Ok((done(), Polled::Denied));
             };
             let new = NewGrant { person, organisation, client: by.to_owned(), scope, proof };

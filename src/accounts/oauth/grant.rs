@@ -86,6 +86,8 @@ pub(crate) enum GrantError {
     Client,
     #[error("this client gets no tokens in this way")]
     NotForThis,
+    #[error("the operator of this installation has suspended the client's organisation")]
+    Suspended,
     #[error("the code or token is not known, was used, is over, or came with something else than it was made for")]
     NotGood,
     #[error("the client may not have the scope `{0}`")]
@@ -103,7 +105,7 @@ impl GrantError {
     pub(crate) fn oauth_code(&self) -> Option<&'static str> {
         match self {
             Self::Client => Some("invalid_client"),
-            Self::NotForThis => Some("unauthorized_client"),
+            Self::NotForThis | Self::Suspended => Some("unauthorized_client"),
             Self::NotGood => Some("invalid_grant"),
             Self::Scope(_) => Some("invalid_scope"),
             Self::NoIssuer | Self::Key(_) | Self::State(_) => None,
@@ -113,7 +115,7 @@ impl GrantError {
 
 impl Accounts {
     /// A token for a client that showed its secret (RFC 6749 §4.4).
-    pub(crate) fn grant(&self, id: &ClientId, client: &Client, scope: Option<&str>) -> Result<Issued, GrantError> {
+    pub(crate) async fn grant(&self, id: &ClientId, client: &Client, scope: Option<&str>) -> Result<Issued, GrantError> {
         let rights = match scope {
             None => client.rights.clone(),
             Some(scope) => {
@@ -126,6 +128,9 @@ impl Accounts {
         };
         let scope = rights.iter().map(|right| right.name()).collect::<Vec<_>>().join(" ");
         let organisation = client.organisation.ok_or(GrantError::NotForThis)?;
+        if self.is_suspended(organisation).await? {
+            return Err(GrantError::Suspended);
+        }
         let token = self.signed(&id.0, &id.0, &scope, organisation, None)?;
         Ok(Issued { token, lifetime: LIFETIME, scope, refresh: None, id_token: None })
     }
@@ -231,7 +236,7 @@ impl Fault for GrantError {
     fn kind(&self) -> Kind {
         match self {
             Self::Client => Kind::Unauthenticated,
-            Self::NotForThis => Kind::Forbidden,
+            Self::NotForThis | Self::Suspended => Kind::Forbidden,
             Self::NotGood | Self::Scope(_) => Kind::Invalid,
             Self::NoIssuer => Kind::NotFound,
             Self::Key(error) => error.kind(),
@@ -243,6 +248,7 @@ impl Fault for GrantError {
         match self {
             Self::Client => "invalid-client",
             Self::NotForThis => "unauthorized-client",
+            Self::Suspended => "organisation-suspended",
             Self::NotGood => "invalid-grant",
             Self::Scope(_) => "invalid-scope",
             Self::NoIssuer => "no-issuer",

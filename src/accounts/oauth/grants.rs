@@ -152,8 +152,7 @@ impl Accounts {
             if !grant.is_of(by, client) {
                 return Ok((Batch::new(), Refreshed::Unknown));
             }
-            let is_member = self.roles_of(grant.person).await?.iter().any(|(organisation, _)| *organisation == grant.organisation);
-            if grant.is_over(now, &self.config) || !is_member {
+            if grant.is_over(now, &self.config) || !self.may_act_in(grant.person, grant.organisation).await? {
                 return Ok((ending(Batch::new(), id, grant), Refreshed::Unknown));
             }
             let Some(kept) = &mut grant.refresh else { return Ok((Batch::new(), Refreshed::Unknown)) };

@@ -141,6 +141,8 @@ struct Userinfo {
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<Email>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_verified: Option<bool>,
 }
 
 /// How a client proves itself in a form (RFC 6749 §2.3.1, RFC 7523 §2.2).
@@ -215,13 +217,20 @@ impl Accounts {
             return Err(GrantError::Client.into());
         }
         let token = Secret::from(token);
+        let inactive = || Ok(json!({ "active": false }));
         if let Some((_, grant)) = self.refresh_token(&token).await.map_err(GrantError::from)?.filter(|(_, grant)| grant.client == id.0) {
+            if !self.may_act_in(grant.person, grant.organisation).await.map_err(GrantError::from)? {
+                return inactive();
+            }
             let (sub, scope) = (grant.person.to_string(), grant.scope.to_string());
             return Ok(json!({ "active": true, "client_id": id.0, "sub": sub, "scope": scope, "owner": grant.organisation }));
         }
         let found = self.access_token(&token).await.map_err(Problem::from)?;
         let may_know = |bearer: &Bearer| Some(bearer.claims.owner) == client.organisation || bearer.claims.client_id == id.0;
-        let Some(Bearer { claims, .. }) = found.filter(may_know) else { return Ok(json!({ "active": false })) };
+        let Some(Bearer { claims, .. }) = found.filter(may_know) else { return inactive() };
+        if self.is_suspended(claims.owner).await.map_err(GrantError::from)? {
+            return inactive();
+        }
         let mut answer = serde_json::to_value(&claims).unwrap_or_default();
         if let Some(answer) = answer.as_object_mut() {
             answer.insert("active".to_owned(), true.into());
@@ -245,7 +254,8 @@ impl Accounts {
     async fn userinfo(&self, (person, scope): &(PersonId, Scope)) -> Result<Json<Userinfo>, Problem> {
         let info = self.person(*person).await?.ok_or(Gone)?;
         let name = scope.has(Word::Profile).then_some(info.name);
-        Ok(Json(Userinfo { sub: *person, name, email: scope.has(Word::Email).then_some(info.email) }))
+        let (email, email_verified) = scope.has(Word::Email).then_some((info.email, info.confirmed)).unzip();
+        Ok(Json(Userinfo { sub: *person, name, email, email_verified }))
     }
 
     /// The client that a request comes from, which proves itself in the one way that it was made for (RFC 6749 §2.3).

@@ -43,7 +43,7 @@ impl Accounts {
             "scopes_supported": Word::all().map(Word::name).collect::<Vec<_>>(),
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": self.keys.algorithms(),
-            "claims_supported": ["iss", "sub", "aud", "azp", "iat", "exp", "auth_time", "amr", "at_hash", "nonce", "name", "email"],
+            "claims_supported": ["iss", "sub", "aud", "azp", "iat", "exp", "auth_time", "amr", "at_hash", "nonce", "name", "email", "email_verified"],
             "token_endpoint_auth_methods_supported": proven_or_public,
             "token_endpoint_auth_signing_alg_values_supported": assertion::ALGORITHMS,
             "introspection_endpoint_auth_methods_supported": proven,

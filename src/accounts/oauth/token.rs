@@ -48,7 +48,7 @@ impl Accounts {
         let given = |parameter: Option<String>, name: &str| parameter.ok_or_else(|| Refused::invalid(format!("`{name}` is missing")));
         let (kind, issued) = match grant_type.as_deref() {
             Some(CLIENT_CREDENTIALS) if client.authentication == Authentication::None => return Err(GrantError::NotForThis.into()),
-            Some(CLIENT_CREDENTIALS) => (CLIENT_CREDENTIALS, self.grant(&id, &client, scope.as_deref())?),
+            Some(CLIENT_CREDENTIALS) => (CLIENT_CREDENTIALS, self.grant(&id, &client, scope.as_deref()).await?),
             Some(CODE) => {
                 let (code, redirect) = (given(code, "code")?, given(redirect_uri, "redirect_uri")?);
                 let verifier = given(code_verifier, "code_verifier")?;

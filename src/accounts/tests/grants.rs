@@ -50,6 +50,21 @@ async fn two_uses_at_the_same_moment_are_one_and_a_theft() {
 }
 
 #[tokio::test]
+async fn a_suspended_organisation_gets_no_tokens_for_codes_or_refresh_tokens() {
+    let door = Door::new().await;
+    let app = App::new(&door).await;
+    let token = text(&first(&door, &app).await, "refresh_token");
+    let code = app.code(&door, &[]).await;
+    let home = door.world.ann_at_home().await.organisation;
+    door.world.accounts.suspend(home).await.expect("suspended");
+    assert_eq!(text(&app.exchange(&door, &code).await, "error"), "invalid_grant");
+    assert_eq!(text(&refresh(&door, &app, &token).await, "error"), "invalid_grant");
+    door.world.accounts.resume(home).await.expect("resumed");
+    assert_eq!(text(&refresh(&door, &app, &token).await, "error"), "invalid_grant", "people let programs in again");
+    first(&door, &app).await;
+}
+
+#[tokio::test]
 async fn a_text_that_is_no_token_ends_nothing() {
     let door = Door::new().await;
     let (app, other) = (App::new(&door).await, App::new(&door).await);

@@ -26,6 +26,10 @@ async fn nothing_is_done_in_the_name_of_a_suspended_organisation_by_anybody() {
     assert_eq!(members().await, [StatusCode::OK; 3]);
     door.world.accounts.suspend(home).await.expect("suspended");
     assert_eq!(members().await, [StatusCode::FORBIDDEN; 3]);
+    let refused = door.form("/oauth/token", &[], &form).await;
+    assert_eq!((refused.status, &refused.body["error"]), (StatusCode::BAD_REQUEST, &json!("unauthorized_client")));
+    let asking = format!("token={access}&client_id={}&client_secret={}", text("id"), text("secret"));
+    assert_eq!(door.form("/oauth/introspect", &[], &asking).await.body, json!({ "active": false }));
     let refused = door.get("/v1/members", &[("cookie", &cookie)]).await;
     assert_eq!(refused.body["code"], "organisation-suspended");
     let me = door.get("/v1/me", &[("cookie", &cookie)]).await;
@@ -33,6 +37,8 @@ async fn nothing_is_done_in_the_name_of_a_suspended_organisation_by_anybody() {
     door.world.accounts.suspend(home).await.expect("it stays so");
     door.world.accounts.resume(home).await.expect("resumed");
     assert_eq!(members().await, [StatusCode::OK; 3]);
+    assert_eq!(door.form("/oauth/introspect", &[], &asking).await.body["active"], json!(true));
+    assert_eq!(door.form("/oauth/token", &[], &form).await.status, StatusCode::OK);
     let unknown = door.world.accounts.suspend(OrganisationId::from_random([7; 16])).await;
     assert!(matches!(unknown, Err(SuspensionError::Unknown)));
     let stream = crate::STREAM.parse().expect("a stream");
