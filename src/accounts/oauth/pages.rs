@@ -7,8 +7,8 @@ use crate::{
 };
 use axum::http::StatusCode;
 
-pub(super) const SIGN_IN: &str = "/sign-in";
-pub(super) const SECOND_FACTOR: &str = "/sign-in/second-factor";
+pub(super) const SIGN_IN: &str = "/account/sign-in";
+pub(super) const SECOND_FACTOR: &str = "/account/sign-in/second-factor";
 pub(super) const CONSENT: &str = "/oauth/consent";
 pub(super) const DEVICE_ANSWER: &str = "/device/answer";
 
