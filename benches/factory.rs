@@ -1,8 +1,9 @@
 //! How far is a batch from what its cryptography costs?
 //!
 //! A device whose key is made here takes one key generation and one signature. The floor is how many of those all workers
-//! together get done in a second, with nothing else; it is measured before and after each batch of the same run, with the same
-//! number of threads. What lies between is deciding, encoding, the lint, sealing, the bundle, the journal and the disk.
+//! together get done in a second, with nothing else; it is measured before and after each batch of the same run, on all
+//! processors. There are two: a key that only leaves, as the batch makes it, and a pair that is ready to sign, as a program has one
+//! that uses it. What lies between is deciding, encoding, the lint, sealing, the bundle, the journal and the disk.
 //! Beside the rates stands the processor's time for one, to which neighbours on the machine and the disk do less.
 //!
 //! `cargo bench --bench factory` (arguments after `--`: devices of a batch, folder for the files)
@@ -52,20 +53,20 @@ fn main() {
     let settings = Settings::from_toml(SETTINGS).expect("settings");
     let mut factory = Factory::init(&dir.path().join("factory"), settings, &unlock, StretchCost::DEFAULT, around).expect("a factory");
     let workers = thread::available_parallelism().map_or(1, usize::from);
-    println!("{workers} workers, {devices} devices a batch, files in {}", dir.path().display());
+    println!("{workers} processors, {devices} devices a batch, files in {}", dir.path().display());
     for sealed in [false, true] {
         for run in 1..=RUNS {
-            let before = floor(workers);
+            let before = floors(workers);
             let delivery = if sealed { Delivery::Sealed(recipient()) } else { Delivery::DangerPlain };
             let made = batch(&mut factory, &unlock, dir.path(), &format!("{sealed}-{run}"), devices, delivery);
-            let after = floor(workers);
-            let floor = Pace { rate: (before.rate + after.rate) / 2.0, processor: (before.processor + after.processor) / 2.0 };
+            let after = floors(workers);
             let keys = if sealed { "sealed keys" } else { "plain keys " };
-            println!(
-                "{keys} run {run}: {made}, floor {floor}, ratio {:.2} ({:.2})",
-                made.rate / floor.rate,
-                floor.processor / made.processor
-            );
+            print!("{keys} run {run}: {made}");
+            for (number, name) in FLOORS.iter().enumerate() {
+                let floor = before[number].mean(&after[number]);
+                print!("; {name} {floor}, ratio {:.2} ({:.2})", made.rate / floor.rate, floor.processor / made.processor);
+            }
+            println!();
         }
     }
 }
@@ -84,6 +85,10 @@ impl Pace {
         let processor = processor_time().saturating_sub(processor_before);
         Self { rate: done as f64 / elapsed.as_secs_f64(), processor: processor.as_secs_f64() * 1e6 / done as f64 }
     }
+
+    fn mean(&self, other: &Self) -> Self {
+        Self { rate: (self.rate + other.rate) / 2.0, processor: (self.processor + other.processor) / 2.0 }
+    }
 }
 
 impl fmt::Display for Pace {
@@ -97,8 +102,16 @@ fn processor_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+const FLOORS: [&str; 2] = ["keys and signatures", "pairs and signatures"];
+
+fn floors(workers: usize) -> [Pace; 2] {
+    let key = || drop(black_box(NewKey::generate(KeyAlgorithm::P256).expect("a key")));
+    let pair = || drop(black_box(SoftwareKey::generate(KeyAlgorithm::P256).expect("a key")));
+    [floor(workers, key), floor(workers, pair)]
+}
+
 /// Key generations with a signature each, by so many threads.
-fn floor(workers: usize) -> Pace {
+fn floor(workers: usize, generate: impl Fn() + Sync) -> Pace {
     let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
     let line = SoftwareKey::generate(KeyAlgorithm::P256).expect("a key");
     let (begun, before) = (Instant::now(), processor_time());
@@ -106,7 +119,7 @@ fn floor(workers: usize) -> Pace {
         for _ in 0..workers {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    black_box(NewKey::generate(KeyAlgorithm::P256).expect("a key"));
+                    generate();
                     black_box(line.sign(black_box(&[7; 400])).expect("a signature"));
                     done.fetch_add(1, Ordering::Relaxed);
                 }

@@ -46,6 +46,9 @@ const CRUMBS: u64 = 32;
 /// Finished parts that may wait for the writer, for each worker: more than are made during a slow flush.
 const AHEAD: usize = 4;
 
+/// While some workers wait for the disk, which takes the bundles from them itself, others have the processor.
+const TO_A_PROCESSOR: usize = 3;
+
 /// The most bundles of a part when a token signs: it is slow, and a power cut takes what no record names.
 const TOKEN_PART: u32 = 20;
 
@@ -408,7 +411,7 @@ fn digest(jobs: &[Job]) -> Sha256 {
 
 fn workers(settings: &Settings) -> usize {
     match settings.workers {
-        0 => thread::available_parallelism().map_or(1, usize::from),
+        0 => thread::available_parallelism().map_or(1, usize::from) * TO_A_PROCESSOR,
         workers => usize::try_from(workers).unwrap_or(1),
     }
 }

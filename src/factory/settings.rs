@@ -14,6 +14,11 @@ use std::{
     time::Duration,
 };
 
+/// As many as the machine keeps busy.
+const DEFAULT_WORKERS: u32 = 0;
+
+const DEFAULT_PART: u32 = 500;
+
 /// How many bundles a part of a batch has at most: one part is one record, one flush and one folder.
 const MAX_PART: u32 = 1000;
 
@@ -38,7 +43,7 @@ pub struct Settings {
     pub numbering: Option<Numbering>,
     /// The lines.
     pub lines: BTreeMap<LineName, LineSettings>,
-    /// How many threads make devices; all processors when it is 0.
+    /// How many threads make devices; some for each processor when it is 0.
     pub workers: u32,
     /// How many bundles lie in one folder and are flushed together.
     pub part: u32,
@@ -152,8 +157,8 @@ impl Configure for Settings {
         let crl_validity = from.or("crl_validity", DEFAULT_CRL_VALIDITY);
         let numbering = if from.mentions("numbering") { Some(from.section("numbering")) } else { None };
         let named = from.named::<LineSettings>("line");
-        let workers = from.within("workers", 0, 0..=256);
-        let part = from.within("part", 500, 1..=MAX_PART);
+        let workers = from.within("workers", DEFAULT_WORKERS, 0..=256);
+        let part = from.within("part", DEFAULT_PART, 1..=MAX_PART);
         let mut lines = BTreeMap::new();
         for (name, line) in named? {
             match name.parse() {
@@ -250,6 +255,14 @@ impl Settings {
         if let Some(crl) = &self.crl {
             line(format!("crl = {}", quoted(crl.as_str())));
         }
+        if self.crl_validity != DEFAULT_CRL_VALIDITY {
+            line(format!("crl_validity = {}", quoted(&self.crl_validity.to_text())));
+        }
+        for (name, value, default) in [("workers", self.workers, DEFAULT_WORKERS), ("part", self.part, DEFAULT_PART)] {
+            if value != default {
+                line(format!("{name} = {value}"));
+            }
+        }
         if let Some(numbering) = &self.numbering {
             line(format!("\n# What --count counts.\n[numbering]\nprefix = {}\ndigits = {}", quoted(&numbering.prefix), numbering.digits));
         }
@@ -275,6 +288,9 @@ mod tests {
         profile = "ocf-onboarding"
         lifetime = "3650d"
         crl = "http://crl.example.com/line-1.crl"
+        crl_validity = "14d"
+        workers = 3
+        part = 20
         numbering = { prefix = "GH-", digits = 8 }
         [line.line-1]
         until = "2030-01-01T00:00:00Z"
@@ -299,7 +315,7 @@ mod tests {
     fn every_mistake_is_told_with_its_line() {
         let wrong = TEXT.replace("budget = 5", "budgit = 5").replace(":20030", "").replace("GH-", "GH-1").replace("\"3650d\"", "3650");
         let mistakes = Settings::from_toml(&wrong).expect_err("mistakes").to_string();
-        let expected = ["factory.toml:3:", "factory.toml:5:", "factory.toml:7:", "did you mean `budget`", "line-2.budget` is missing"];
+        let expected = ["factory.toml:3:", "factory.toml:5:", "factory.toml:10:", "did you mean `budget`", "line-2.budget` is missing"];
         for part in expected {
             assert!(mistakes.contains(part), "{part} is not in:\n{mistakes}");
         }
