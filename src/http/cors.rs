@@ -1,4 +1,4 @@
-//! Pages of other origins (CORS, https://fetch.spec.whatwg.org): those that are configured, by their exact names.
+//! Pages of other origins (CORS, <https://fetch.spec.whatwg.org>): those that are configured, by their exact names.
 //!
 //! They may call the API with tokens. Cookies are never allowed along (no `Access-Control-Allow-Credentials`), so that what a page of
 //! another origin can do does not depend on who happens to be signed in.
