@@ -1,6 +1,6 @@
 //! Certificates change under a running server, and no connection notices.
 
-use crate::support::{ForeignAuthority, HTTPS, block_on, connect_tls, connector, exchange, start_https};
+use crate::support::{ForeignAuthority, HTTPS, UNHURRIED, block_on, connect_tls, connector, exchange, start_https};
 use gatehouse_testkit::{
     process::poll_until,
     server::{PATIENCE, Server},
@@ -20,7 +20,7 @@ const CONNECTIONS: usize = 50;
 
 #[test]
 fn twenty_new_certificates_drop_no_connection() {
-    let (server, authority) = start_https(HTTPS);
+    let (server, authority) = start_https(&format!("[http]\n{UNHURRIED}{HTTPS}"));
     let address = server.address("api");
     let connector = connector(&authority, b"http/1.1");
     let requests = block_on(async {
