@@ -9,7 +9,7 @@ use crate::{
     Outbox, OutboxError,
     carrier::{Blame, Carrier, Envelope, NotCarried},
     counters,
-    outbox::{self, DEAD, DUE, Fact, Id, Kept, LETTERS, MARK},
+    rows::{self, DEAD, DUE, Fact, Id, Kept, LETTERS, MARK},
 };
 use gatehouse_base::with_causes;
 use gatehouse_store::{Batch, CommitError, Entry, Key, Range, codec};
@@ -45,7 +45,7 @@ impl Outbox {
     /// Carries letters away until it is told to stop. A letter that is under way at that moment may go out twice.
     pub async fn run(&self, carrier: Arc<dyn Carrier>, stopped: impl Future<Output = ()>) {
         let mut stopped = pin!(stopped);
-        let mut woken = self.events.listen(&outbox::stream()).ok();
+        let mut woken = self.events.listen(&rows::stream()).ok();
         let mut pause = FIRST_PAUSE;
         loop {
             let round = tokio::select! {
@@ -79,10 +79,10 @@ impl Outbox {
     /// The store cannot be read or written.
     pub async fn deliver_due(&self, carrier: &dyn Carrier) -> Result<Round, OutboxError> {
         let now = self.clock.now();
-        let due = Range::between(Vec::new(), Vec::from(Key::new().number(outbox::millis(now).saturating_add(1))));
+        let due = Range::between(Vec::new(), Vec::from(Key::new().number(rows::millis(now).saturating_add(1))));
         let mut round = Round::default();
         for (key, _) in self.events.store().scan(DUE, due, ROUND).await? {
-            let Some(id) = outbox::id_of(&key) else { continue };
+            let Some(id) = rows::id_of(&key) else { continue };
             let Some((kept, entry)) = self.find(&id).await? else {
                 // An index row without its letter: nothing of ours leaves one, and nothing may stumble over one for ever.
                 self.events.commit(Batch::new().require_absent(LETTERS, id).delete(DUE, key)).await?;
@@ -111,19 +111,19 @@ impl Outbox {
             let letter = match self.opened(id, &kept) {
                 Ok(letter) => letter,
                 Err(error) => {
-                    tracing::error!(cause = with_causes(&error), id = outbox::shown(id), "a letter does not open");
+                    tracing::error!(cause = with_causes(&error), id = rows::shown(id), "a letter does not open");
                     self.bury(id, kept, entry, "damaged").await?;
                     return Ok(Outcome::GivenUp);
                 }
             };
-            let envelope = Envelope { id: outbox::shown(id), from: self.config.from.email().clone(), to: kept.to.clone() };
+            let envelope = Envelope { id: rows::shown(id), from: self.config.from.email().clone(), to: kept.to.clone() };
             if let Err(refused) = carrier.carry(&envelope, &letter).await {
                 return self.failed(id, kept, entry, refused).await;
             }
             self.accepted().insert(*id);
         }
-        let batch = outbox::without(unchanged(id, entry), id, &kept);
-        self.settle(batch, &Fact::Sent { id: outbox::shown(id) }).await?;
+        let batch = rows::without(unchanged(id, entry), id, &kept);
+        self.settle(batch, &Fact::Sent { id: rows::shown(id) }).await?;
         self.accepted().remove(id);
         counters::sent(&kept.letter);
         Ok(Outcome::Sent)
@@ -131,13 +131,7 @@ impl Outbox {
 
     async fn failed(&self, id: &Id, mut kept: Kept, entry: &Entry, refused: NotCarried) -> Result<Outcome, OutboxError> {
         counters::failed(refused.reason);
-        tracing::warn!(
-            id = outbox::shown(id),
-            letter = kept.letter,
-            reason = refused.reason,
-            text = refused.text,
-            "a letter was not taken"
-        );
+        tracing::warn!(id = rows::shown(id), letter = kept.letter, reason = refused.reason, text = refused.text, "a letter was not taken");
         kept.problem = Some(refused.text);
         kept.attempts += 1;
         if refused.blame == Blame::Letter {
@@ -146,7 +140,7 @@ impl Outbox {
         }
         let before = kept.due;
         kept.due = self.clock.now() + wait(kept.attempts, &*self.random);
-        let batch = unchanged(id, entry).delete(DUE, outbox::at(before, id)).put(DUE, outbox::at(kept.due, id), MARK);
+        let batch = unchanged(id, entry).delete(DUE, rows::at(before, id)).put(DUE, rows::at(kept.due, id), MARK);
         self.commit(batch.put(LETTERS, *id, codec::encode(&kept))).await?;
         Ok(Outcome::Postponed(refused.blame))
     }
@@ -157,9 +151,9 @@ impl Outbox {
         let now = self.clock.now();
         kept.dead = Some(now);
         kept.problem = Some(kept.problem.take().unwrap_or_else(|| reason.to_owned()));
-        let batch = unchanged(id, entry).delete(DUE, outbox::at(kept.due, id)).put(DEAD, outbox::at(now, id), MARK);
+        let batch = unchanged(id, entry).delete(DUE, rows::at(kept.due, id)).put(DEAD, rows::at(now, id), MARK);
         let batch = batch.put(LETTERS, *id, codec::encode(&kept));
-        self.settle(batch, &Fact::GivenUp { id: outbox::shown(id), reason: reason.to_owned() }).await
+        self.settle(batch, &Fact::GivenUp { id: rows::shown(id), reason: reason.to_owned() }).await
     }
 
     async fn settle(&self, batch: Batch, fact: &Fact) -> Result<(), OutboxError> {

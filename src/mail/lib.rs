@@ -10,28 +10,34 @@
 //! This crate knows no people and no rooms, receives no mail, and believes no mail server about anything but whether it took a letter.
 
 mod capture;
+mod care;
 mod carrier;
 mod config;
 mod content;
 mod counters;
 mod delivery;
 mod email;
+mod error;
 mod message;
 mod outbox;
+mod rows;
 mod sender;
 mod smtp;
 #[cfg(test)]
 mod tests;
 
 pub use capture::Capture;
+pub use care::LetterInfo;
 pub use carrier::{Blame, Carried, Carrier, Envelope, NotCarried};
 pub use config::{Config, Delivery};
 pub use content::{Content, Letter};
 pub use counters::METRICS;
 pub use delivery::Round;
 pub use email::{Email, EmailError};
+pub use error::{EncloseError, OutboxError};
 pub use message::ComposeError;
-pub use outbox::{EncloseError, Fact, LetterInfo, Outbox, OutboxError, SCHEMA, STREAM};
+pub use outbox::Outbox;
+pub use rows::{Fact, SCHEMA, STREAM};
 pub use sender::{Sender, SenderError};
 pub use smtp::{Config as SmtpConfig, Security, Smtp, SmtpSetupError};
 
@@ -59,7 +65,7 @@ pub fn carrier(config: &Config, clock: Arc<dyn Clock>, installation: &str) -> Re
 pub fn trial(config: &Config, installation: &str, to: Email, now: UnixTime) -> Result<(Envelope, Secret), ComposeError> {
     let mut id = [0; 16];
     SystemRandom.fill(&mut id);
-    let id = outbox::shown(&id);
+    let id = rows::shown(&id);
     let head = Letterhead { from: config.from.clone(), reply_to: config.reply_to.clone(), installation: installation.to_owned() };
     let content = Content::new("A letter from Gatehouse").paragraph("Mail works: this letter was sent by `gatehouse mail test`.");
     let letter = head.compose(&id, &to, content, now)?;

@@ -2,7 +2,7 @@ use super::{LINK, Notice, Reset, START, Told, World, address};
 use crate::{
     Config, EncloseError, Fact, OutboxError, Round, STREAM,
     carrier::Blame,
-    outbox::{DEAD, DUE, LETTERS},
+    rows::{DEAD, DUE, LETTERS},
 };
 use gatehouse_store::{Batch, Position, Range};
 use std::{sync::Arc, time::Duration};
