@@ -15,6 +15,7 @@ use gatehouse_wire::{
     },
     proxy::ProxyHeader,
     tls::{ClientHello, HelloError},
+    webauthn::{AttestationObject, AuthenticatorData, CoseKey},
 };
 use std::{
     sync::Arc,
@@ -218,5 +219,14 @@ pub(crate) fn cbor(data: &[u8]) {
         && let Ok(item) = cbor::from_json(text)
     {
         cbor::to_json(&item).expect("what came from JSON becomes JSON");
+    }
+}
+
+/// Takes apart what an authenticator says; what is read is within its bounds.
+pub(crate) fn webauthn(data: &[u8]) {
+    let _ = CoseKey::parse(data);
+    let within = AttestationObject::parse(data).map(|object| object.authenticator_data);
+    for found in [AuthenticatorData::parse(data), within].into_iter().flatten().filter_map(|data| data.credential) {
+        assert!((1..=gatehouse_wire::webauthn::MAX_CREDENTIAL_ID).contains(&found.id.len()));
     }
 }

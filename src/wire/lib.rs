@@ -6,6 +6,7 @@
 //! - [`cbor`] walks over payloads whose meaning is the device's own, shows them, and changes them to JSON and back.
 //! - [`proxy`] reads what a balancer says of the connection that it brings.
 //! - [`tls`] reads what a TLS or DTLS client offers, before any TLS library sees it.
+//! - [`webauthn`] takes apart what an authenticator says of a passkey.
 //!
 //! Doors, clients and the protocol drivers of `net` use it. Nothing here opens a socket, reads a clock, draws a random
 //! number or keeps a task; a peer's bytes never panic, and nothing is reserved for what a peer only announces.
@@ -14,3 +15,4 @@ pub mod cbor;
 pub mod coap;
 pub mod proxy;
 pub mod tls;
+pub mod webauthn;

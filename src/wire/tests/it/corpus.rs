@@ -20,6 +20,7 @@ fn the_seeds_and_crashes_of_every_fuzz_target_do_no_harm() {
         ("client_hello", wire::client_hello),
         ("proxy", wire::proxy),
         ("cbor", wire::cbor),
+        ("webauthn", wire::webauthn),
     ] {
         assert!(replay(&fuzz, target, body) >= 5, "{target}");
     }

@@ -13,4 +13,5 @@ mod rfc8323;
 mod rfc9175;
 mod round_trips;
 mod simulated_day;
+mod webauthn;
 mod world;
