@@ -22,7 +22,7 @@ lint: ## formatting, clippy, licences and sources, documentation, shell scripts,
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	PATH="$$PWD/target/tools/bin:$$PATH" cargo deny --locked --log-level error check licenses bans sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
-	shellcheck .ci/run packaging/need packaging/lint packaging/schemathesis
+	shellcheck .ci/run packaging/need packaging/fuzz packaging/lint packaging/schemathesis
 	@packaging/lint
 
 bench: ## every benchmark, each beside a floor or a peer of the same run
@@ -50,11 +50,6 @@ schemathesis: ## requests made from the API's own document, by nobody and by som
 	cargo build --locked --bin gatehouse
 	@packaging/schemathesis
 
-# Fuzzing wants flags that only a nightly compiler takes, or one that is told not to mind.
-fuzz: ## ten minutes for each decoder (SECONDS=600)
+fuzz: ## ten minutes for each decoder, as many at once as there are processors (SECONDS=600)
 	@packaging/need fuzz
-	for target in $$(ls fuzz/seeds); do \
-		mkdir -p fuzz/corpus/$$target; \
-		PATH="$$PWD/target/tools/bin:$$PATH" RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
-			-max_total_time=$(SECONDS) -print_final_stats=1 || exit 1; \
-	done
+	@PATH="$$PWD/target/tools/bin:$$PATH" packaging/fuzz $(SECONDS)
