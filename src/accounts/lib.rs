@@ -20,6 +20,7 @@ mod caller;
 mod config;
 mod counters;
 mod error;
+mod form;
 mod history;
 mod http;
 mod invitation;

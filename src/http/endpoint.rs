@@ -21,7 +21,7 @@ pub trait Endpoint<P: Permission, T>: Handler<T, ()> {
 /// An argument of a handler.
 #[diagnostic::on_unimplemented(
     message = "the document of the API cannot tell what `{Self}` takes from a request",
-    note = "bodies are `Body<T>` or `Form<T>`, parameters `Path<T>` and `Query<T>`, where `T` derives `schemars::JsonSchema`"
+    note = "bodies are `Body<T>` or `Result<Form<T>, _>`, parameters `Path<T>` and `Query<T>`, where `T` derives `schemars::JsonSchema`"
 )]
 pub trait Argument {
     /// Tells what it takes from a request.
@@ -79,7 +79,8 @@ impl<T: JsonSchema> Argument for Body<T> {
     }
 }
 
-impl<T: JsonSchema> Argument for Form<T> {
+/// A form that cannot be read is refused in the handler's words: axum's own are a 415 and a 422 that no two servers agree on.
+impl<T: JsonSchema, E> Argument for Result<Form<T>, E> {
     fn describe(operation: &mut Operation<'_>) {
         operation.body::<T>("application/x-www-form-urlencoded");
         operation.refusal(TOO_LARGE);

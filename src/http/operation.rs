@@ -138,6 +138,10 @@ impl<'a> Operation<'a> {
         self.refusals.contains(&refusal)
     }
 
+    pub(crate) fn answers_with(&self, status: StatusCode) -> bool {
+        self.answers.contains_key(&status.as_u16())
+    }
+
     pub(crate) fn says_what_it_answers(&self) -> bool {
         !self.answers.is_empty()
     }

@@ -17,6 +17,14 @@ impl Refusal {
         Self::of_status(status(kind), code)
     }
 
+    /// The status that it is answered with.
+    ///
+    /// # Panics
+    /// Never: it was made of one.
+    pub fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.status).expect("it was made of a status")
+    }
+
     pub(crate) const fn of_status(status: StatusCode, code: &'static str) -> Self {
         Self { status: status.as_u16(), code }
     }

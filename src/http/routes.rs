@@ -152,14 +152,20 @@ impl Routes {
         &self.table
     }
 
-    /// What is wrong with this answer to a request of this method, if it is a problem that the document does not tell: for tests.
+    /// What is wrong with this answer to a request of this method, if it is one that the document does not tell: for tests.
     pub fn untold(&self, method: &Method, response: &Response) -> Option<String> {
-        let problem = response.extensions().get::<Problem>()?;
         let Pattern(path) = response.extensions().get::<Pattern>()?;
         let method = if method == Method::HEAD { Method::GET } else { method.clone() };
         let route = self.table.iter().find(|route| route.method == method && route.path == *path)?;
-        let refusal = Refusal::of_status(response.status(), problem.code());
-        let told = response.status().is_server_error() || route.operation(&mut Schemas::new()).refuses(refusal);
+        let status = response.status();
+        let mut schemas = Schemas::new();
+        let operation = route.operation(&mut schemas);
+        let Some(problem) = response.extensions().get::<Problem>() else {
+            let told = operation.answers_with(status);
+            return (!told).then(|| format!("{method} {path} answers with {status}: add that to `answers` where the route is declared"));
+        };
+        let refusal = Refusal::of_status(status, problem.code());
+        let told = status.is_server_error() || operation.refuses(refusal);
         (!told).then(|| format!("{method} {path} answers with {refusal:?}: add that to `refuses` where the route is declared"))
     }
 

@@ -6,8 +6,10 @@
 use super::From;
 use crate::{
     Accepting, Accounts, Caller, Confirming, InvitationError, NewPassword, Visitor,
+    form::{Read, read},
     links::LinkKind,
     page::{Field, Form, Page},
+    refusals::{ACCEPTING, ADDRESS, FORM, LINK, NEW_PASSWORD, OFFER, PASSWORD},
 };
 use axum::{
     Extension,
@@ -16,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use gatehouse_base::{Fault, Kind};
-use gatehouse_http::{Doc, Granted, Problem, Routes, SignIn, doc};
+use gatehouse_http::{Doc, Granted, Problem, Refusal, Routes, SignIn, doc};
 use gatehouse_types::{PersonId, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,8 +41,11 @@ struct Sent {
     password: String,
 }
 
+const HTML: Option<&str> = Some("text/html");
+
 type Session = Option<Extension<Caller>>;
-type Posted = axum::Form<Sent>;
+type Posted = Read<Sent>;
+type Answered = Result<Response, Problem>;
 
 /// The routes of this file.
 pub(super) fn routes(accounts: &Accounts) -> Routes {
@@ -58,13 +63,14 @@ fn links(accounts: &Accounts) -> Routes {
         )
         .post(
             LinkKind::Confirm.path(),
-            page_of("Confirm an address from its page"),
+            form_of("Confirm an address from its page", &[LINK, ADDRESS, PASSWORD]),
             with!(accounts, |_granted: Granted<SignIn>, from: From, caller: Session, sent: Posted| {
                 let session = signed_in(caller);
-                let password = Secret::from(sent.0.password);
+                let Sent { secret, password, .. } = read(sent)?;
+                let password = Secret::from(password);
                 let by = session.map_or(Confirming::Password(&password), Confirming::Session);
-                let done = accounts.confirm_address(&Secret::from(sent.0.secret.clone()), by, &from).await;
-                after(done, "The address is confirmed.", |why| confirming(&sent.0.secret, session.is_some(), Some(why)))
+                let done = accounts.confirm_address(&Secret::from(secret.clone()), by, &from).await;
+                after(done, "The address is confirmed.", |why| confirming(&secret, session.is_some(), Some(why)))
             }),
         )
         .get(
@@ -74,11 +80,12 @@ fn links(accounts: &Accounts) -> Routes {
         )
         .post(
             LinkKind::Reset.path(),
-            page_of("Set a new password from its page"),
+            form_of("Set a new password from its page", &[LINK, NEW_PASSWORD]),
             with!(accounts, |_granted: Granted<SignIn>, from: From, sent: Posted| {
-                let done = reset(&accounts, &sent.0.secret, sent.0.password, &from).await;
+                let Sent { secret, password, .. } = read(sent)?;
+                let done = reset(&accounts, &secret, password, &from).await;
                 let text = "The new password is set, and all sessions have ended. Sign in with it.";
-                after(done, text, |why| resetting(&sent.0.secret, Some(why)))
+                after(done, text, |why| resetting(&secret, Some(why)))
             }),
         )
         .get(
@@ -88,10 +95,11 @@ fn links(accounts: &Accounts) -> Routes {
         )
         .post(
             LinkKind::ChangeAddress.path(),
-            page_of("Change an address from its page"),
+            form_of("Change an address from its page", &[LINK, ADDRESS]),
             with!(accounts, |_granted: Granted<SignIn>, from: From, sent: Posted| {
-                let done = accounts.change_address(&Secret::from(sent.0.secret.clone()), &from).await;
-                after(done, "This is the address of your account now.", |why| changing(&sent.0.secret, Some(why)))
+                let Sent { secret, .. } = read(sent)?;
+                let done = accounts.change_address(&Secret::from(secret.clone()), &from).await;
+                after(done, "This is the address of your account now.", |why| changing(&secret, Some(why)))
             }),
         )
         .get(
@@ -101,12 +109,13 @@ fn links(accounts: &Accounts) -> Routes {
         )
         .post(
             LinkKind::KeepAddress.path(),
-            page_of("Take a change of address back from its page"),
+            form_of("Take a change of address back from its page", &[LINK]),
             with!(accounts, |_granted: Granted<SignIn>, from: From, sent: Posted| {
-                let done = accounts.keep_address(&Secret::from(sent.0.secret.clone()), &from).await;
+                let Sent { secret, .. } = read(sent)?;
+                let done = accounts.keep_address(&Secret::from(secret.clone()), &from).await;
                 let text =
                     "Your account keeps this address, and all sessions have ended. A letter with a link for a new password is on its way.";
-                after(done, text, |why| keeping(&sent.0.secret, Some(why)))
+                after(done, text, |why| keeping(&secret, Some(why)))
             }),
         )
 }
@@ -115,20 +124,20 @@ fn invitation(accounts: &Accounts) -> Routes {
     Routes::new()
         .get(
             LinkKind::Invitation.path(),
-            page_of("Open the page of an invitation"),
+            shown_again(page_of("Open the page of an invitation"), &[OFFER]),
             with!(accounts, |_granted: Granted<SignIn>, caller: Session, link: Query<Carried>| {
                 inviting(&accounts, &link.secret, signed_in(caller), None).await
             }),
         )
         .post(
             LinkKind::Invitation.path(),
-            page_of("Accept an invitation from its page"),
+            form_of("Accept an invitation from its page", &[OFFER, ACCEPTING, NEW_PASSWORD]),
             with!(accounts, |_granted: Granted<SignIn>, from: From, caller: Session, sent: Posted| {
-                let (Sent { secret, name, password }, session) = (sent.0, signed_in(caller));
+                let (Sent { secret, name, password }, session) = (read(sent)?, signed_in(caller));
                 match accept(&accounts, &secret, &name, password, session, &from).await {
-                    Ok(organisation) => Page::new("Welcome").text(&format!("You belong to {organisation} now.")).into_response(),
+                    Ok(organisation) => Ok(Page::new("Welcome").text(&format!("You belong to {organisation} now.")).into_response()),
                     Err(error) => match ours(&error) {
-                        Some(problem) => problem.into_response(),
+                        Some(problem) => Err(problem),
                         None => inviting(&accounts, &secret, session, Some(&error)).await,
                     },
                 }
@@ -138,7 +147,16 @@ fn invitation(accounts: &Accounts) -> Routes {
 
 /// What the document of the API says about a page.
 fn page_of(summary: &'static str) -> Doc {
-    doc(summary).answers_with(StatusCode::OK, Some("text/html"))
+    doc(summary).answers_with(StatusCode::OK, HTML)
+}
+
+/// The same of what the form of one is sent to, which is answered with the page again when it is refused with one of these.
+fn form_of(summary: &'static str, refused: &[&[Refusal]]) -> Doc {
+    shown_again(page_of(summary).refuses(FORM), refused)
+}
+
+fn shown_again(doc: Doc, refused: &[&[Refusal]]) -> Doc {
+    refused.iter().copied().flatten().fold(doc, |doc, refusal| doc.answers_with(refusal.status(), HTML))
 }
 
 fn signed_in(caller: Session) -> Option<PersonId> {
@@ -170,10 +188,10 @@ async fn accept(
 }
 
 /// The page after a button was pressed: that it was done, or the same page again with what was wrong.
-fn after<E: Fault>(done: Result<(), E>, text: &str, again: impl FnOnce(&dyn Fault) -> Page) -> Response {
+fn after<E: Fault>(done: Result<(), E>, text: &str, again: impl FnOnce(&dyn Fault) -> Page) -> Answered {
     match done {
-        Ok(()) => Page::new("Done").text(text).into_response(),
-        Err(error) => ours(&error).map_or_else(|| again(&error).into_response(), IntoResponse::into_response),
+        Ok(()) => Ok(Page::new("Done").text(text).into_response()),
+        Err(error) => ours(&error).map_or_else(|| Ok(again(&error).into_response()), Err),
     }
 }
 
@@ -223,11 +241,11 @@ fn keeping(secret: &str, wrong: Option<&dyn Fault>) -> Page {
     page.form(form(LinkKind::KeepAddress, secret).button("Keep this address"))
 }
 
-async fn inviting(accounts: &Accounts, secret: &str, session: Option<PersonId>, wrong: Option<&InvitationError>) -> Response {
+async fn inviting(accounts: &Accounts, secret: &str, session: Option<PersonId>, wrong: Option<&InvitationError>) -> Answered {
     let offer = match accounts.offered(&Secret::from(secret.to_owned())).await {
         Ok(offer) => offer,
         Err(error) => {
-            return ours(&error).map_or_else(|| page("An invitation", Some(&error)).into_response(), IntoResponse::into_response);
+            return ours(&error).map_or_else(|| Ok(page("An invitation", Some(&error)).into_response()), Err);
         }
     };
     let facts = [("Organisation", offer.organisation), ("As", offer.role.name().to_owned()), ("Address", offer.email.to_string())];
@@ -241,5 +259,5 @@ async fn inviting(accounts: &Accounts, secret: &str, session: Option<PersonId>, 
             page.text("An account is made for you.").form(form.field(name).field(new_password()).button("Accept"))
         }
     };
-    page.into_response()
+    Ok(page.into_response())
 }

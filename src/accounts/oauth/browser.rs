@@ -10,15 +10,18 @@ use super::{
     code::NewCode,
     consent::Asked,
     forms::{
-        Answered, Browser, FORM_COOKIE, FRESH, From, In, Next, Read, answer_of, before_session, form, fresh, in_session, out_of_date, page,
-        read, same, see_other, set_cookie, told, waiting, without_fresh,
+        Answered, Browser, FORM_COOKIE, FRESH, From, In, Next, answer_of, before_session, form, fresh, in_session, out_of_date, page, same,
+        see_other, set_cookie, told, waiting, without_fresh,
     },
     metadata::AUTHORIZE,
     pages::{self, CONSENT, SECOND_FACTOR, SIGN_IN, Tied},
     request::Parameters,
 };
 use crate::{
-    Accounts, Caller, NewSession, OrganisationInfo, Proof as Shown, SignInError, SignedIn, StateError, caller::COOKIE, rows, secret,
+    Accounts, Caller, NewSession, OrganisationInfo, Proof as Shown, SignInError, SignedIn, StateError,
+    caller::COOKIE,
+    form::{Read, read},
+    rows, secret,
 };
 use axum::{
     http::{HeaderMap, StatusCode, Uri},

@@ -4,11 +4,14 @@ use super::{
     Scope,
     consent::Asked,
     device::UserCodeError,
-    forms::{Answered, Browser, DEVICE, From, In, Next, Read, form, in_session, out_of_date, page, read, same},
+    forms::{Answered, Browser, DEVICE, From, In, Next, form, in_session, out_of_date, page, same},
     pages::{self, DEVICE_ANSWER, Tied},
     request::Parameters,
 };
-use crate::{Accounts, Visitor};
+use crate::{
+    Accounts, Visitor,
+    form::{Read, read},
+};
 use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::IntoResponse,

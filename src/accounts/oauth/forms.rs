@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Caller, SignInError, Visitor, caller::cookie_named, refusals, secret};
 use axum::{
-    Extension, Form,
+    Extension,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -32,7 +32,6 @@ const OUT_OF_DATE: &str = "This page was open for too long, or was not opened he
 pub(super) type In = Option<Extension<Caller>>;
 pub(super) type From = Extension<Visitor>;
 pub(super) type Answered = Result<Response, Problem>;
-pub(super) type Read<T> = Result<Form<T>, axum::extract::rejection::FormRejection>;
 
 /// Who is in front of us.
 pub(super) struct Browser {
@@ -175,32 +174,13 @@ pub(super) fn page(summary: &'static str) -> Doc {
     let html = Some("text/html");
     let told = "For browsers. Refusals are pages or, where a program may be told, redirections to it.";
     let told = doc(summary).about(told).answers_with(StatusCode::OK, html).answers_with(StatusCode::SEE_OTHER, None);
-    let refusals = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
+    let refusals = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
     refusals.into_iter().fold(told, |told, status| told.answers_with(status, html))
 }
 
 /// What a form of such a page is sent to.
 pub(super) fn form(summary: &'static str) -> Doc {
     page(summary).refuses(refusals::FORM)
-}
-
-/// A form that is complete.
-pub(super) fn read<T>(form: Read<T>) -> Result<T, Problem> {
-    form.map(|form| form.0).map_err(|_| NoForm.into())
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("this is not what the page sends")]
-struct NoForm;
-
-impl Fault for NoForm {
-    fn kind(&self) -> Kind {
-        Kind::Invalid
-    }
-
-    fn code(&self) -> &'static str {
-        "bad-form"
-    }
 }
 
 #[cfg(test)]

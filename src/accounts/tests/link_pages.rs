@@ -176,3 +176,17 @@ async fn only_who_runs_the_installation_stops_organisations_and_looks_after_lett
     assert_eq!(door.ask(axum::http::Method::DELETE, &path, &operators, None).await.status, StatusCode::NO_CONTENT);
     assert_eq!(door.post(&retry, &operators, json!({})).await.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn what_is_no_form_of_a_page_is_refused_in_our_words() {
+    let door = Door::new().await;
+    for kind in [LinkKind::Confirm, LinkKind::Reset, LinkKind::ChangeAddress, LinkKind::KeepAddress, LinkKind::Invitation] {
+        let other = door.post(kind.path(), &[], json!({ "secret": "x" })).await;
+        let twice = door.form(kind.path(), &[], "secret=a&secret=b").await;
+        for refused in [other, twice] {
+            assert_eq!((refused.status, &refused.body["code"]), (StatusCode::BAD_REQUEST, &json!("bad-form")), "{}", kind.path());
+        }
+        let over = door.form(kind.path(), &[], "secret=a&name=Ann&password=small+boats+float").await;
+        assert_eq!(over.status, StatusCode::NOT_FOUND, "{}", kind.path());
+    }
+}
