@@ -314,12 +314,16 @@ impl Accounts {
         let mut bytes = vec![0; ID_BYTES + SECRET_BYTES];
         self.random.fill(&mut bytes);
         let (id, secret) = bytes.split_at(ID_BYTES);
-        let id = BASE32_NOPAD.encode(id).to_lowercase();
-        let mut secret = secret.to_vec();
-        secret.extend(checksum(&id, &secret));
-        let text = format!("{PREFIX}{id}_{}", secret::lower_case(&BASE32_NOPAD, &Secret::new(secret)));
-        (TokenId(id), Secret::from(text))
+        let id = TokenId(BASE32_NOPAD.encode(id).to_lowercase());
+        let text = text_of(&id, secret);
+        (id, text)
     }
+}
+
+/// The whole token.
+pub(crate) fn text_of(TokenId(id): &TokenId, secret: &[u8]) -> Secret {
+    let secret = Secret::new([secret, &checksum(id, secret)].concat());
+    Secret::from(format!("{PREFIX}{id}_{}", secret::lower_case(&BASE32_NOPAD, &secret)))
 }
 
 /// The id in the text of a token, if the checksum says that the text is one. A mistyped token costs no look into the store.

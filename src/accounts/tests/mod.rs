@@ -22,6 +22,7 @@ mod second_factor;
 mod sessions;
 mod sign_in;
 mod suspension;
+mod together;
 mod tokens;
 
 use crate::{
@@ -35,9 +36,9 @@ use gatehouse_ca::{
 };
 use gatehouse_events::{Events, LocalBus};
 use gatehouse_mail::Outbox;
-use gatehouse_store::Store;
 use gatehouse_types::{Secret, UnixTime};
 use std::{sync::Arc, time::Duration};
+use together::{Meeting, Together};
 
 const ISSUER: &str = "https://gatehouse.example.com:8443";
 const PASSWORD: &str = "tall ships sail";
@@ -49,6 +50,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<SimulatedClock>,
     pub(crate) ann: PersonInfo,
     pub(crate) outbox: Outbox,
+    pub(crate) meeting: Meeting,
 }
 
 impl World {
@@ -58,7 +60,8 @@ impl World {
 
     /// With other settings.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let store = Store::memory().expect("a store");
+        let meeting = Meeting::default();
+        let store = Together::store(&meeting);
         store.prepare(&[gatehouse_events::SCHEMA, gatehouse_ca::SCHEMA, gatehouse_mail::SCHEMA, SCHEMA]).await.expect("prepared");
         let clock = Arc::new(SimulatedClock::new(START));
         let unlock = Unlock::Key(Key::generate(&SystemRandom));
@@ -74,7 +77,7 @@ impl World {
         let accounts = Accounts::new(events, keyring, clock.clone(), Arc::new(SystemRandom), config).with_mail(Some(outbox.clone()));
         accounts.signing_keys().upkeep().await.expect("keys");
         let ann = add(&accounts, "ann@example.com").await;
-        Self { accounts, clock, ann, outbox }
+        Self { accounts, clock, ann, outbox, meeting }
     }
 
     /// Turns Ann's second factor on; the answer is her recovery codes.

@@ -2,7 +2,11 @@ use super::{
     ISSUER, World, add,
     doors::{Answer, Door, OURS},
 };
-use crate::{Authentication, NewClient, Right, Role};
+use crate::{
+    Authentication, ClientError, Member, NewClient, Right, Role,
+    oauth::{CLIENTS, Client},
+    rows,
+};
 use axum::http::{Method, StatusCode};
 use data_encoding::BASE64;
 use gatehouse_types::Secret;
@@ -159,7 +163,7 @@ async fn a_client_looks_into_its_own_organisations_tokens_only() {
     assert_eq!((&own["active"], &own["scope"], &own["client_id"]), (&json!(true), &json!("members:read"), &json!(program.id)));
     let ben = add(&door.world.accounts, "ben@example.com").await;
     let home = door.world.accounts.organisations_of(ben.id).await.expect("organisations")[0].clone();
-    let owner = crate::Member { person: Some(ben.id), organisation: home.id, role: Role::Owner };
+    let owner = Member { person: Some(ben.id), organisation: home.id, role: Role::Owner };
     let (info, secret) = door.world.accounts.make_client(&owner, for_itself(Role::Viewer, &[Right::ReadMembers])).await.expect("made");
     let spy = Program { id: info.id.to_string(), secret: crate::secret::text(&secret.expect("a secret")) };
     for other in [token.as_str(), "nonsense", ""] {
@@ -197,17 +201,43 @@ async fn keys_overlap_so_that_no_token_loses_its_key() {
 async fn a_client_is_never_mightier_than_its_maker_and_its_role() {
     let world = World::new().await;
     let home = world.ann_at_home().await;
-    let admin = crate::Member { role: Role::Admin, ..home };
+    let admin = Member { role: Role::Admin, ..home };
     let new = for_itself;
     let owner = world.accounts.make_client(&admin, new(Role::Owner, &[Right::ReadMembers])).await;
-    assert!(matches!(owner, Err(crate::ClientError::NotAppointed { .. })));
+    assert!(matches!(owner, Err(ClientError::NotAppointed { .. })));
     for (role, rights) in [(Role::Viewer, &[Right::ManageMembers][..]), (Role::Factory, &[Right::ReadMembers]), (Role::Viewer, &[])] {
-        assert!(matches!(world.accounts.make_client(&home, new(role, rights)).await, Err(crate::ClientError::Refused(_))), "{role}");
+        assert!(matches!(world.accounts.make_client(&home, new(role, rights)).await, Err(ClientError::Refused(_))), "{role}");
     }
     let (info, secret) = world.accounts.make_client(&home, new(Role::Admin, &[Right::ManageMembers])).await.expect("made");
     let secret = secret.expect("a secret");
     let removed = world.accounts.remove_client(&admin, &info.id.to_string()).await;
-    assert!(matches!(removed, Err(crate::ClientError::NotAppointed { .. })));
+    assert!(matches!(removed, Err(ClientError::NotAppointed { .. })));
     assert!(world.accounts.authenticated(&info.id.to_string(), &Secret::from("nonsense".to_owned())).await.expect("read").is_none());
     assert!(world.accounts.authenticated(&info.id.to_string(), &secret).await.expect("read").is_some());
+}
+
+#[tokio::test]
+async fn what_a_client_may_not_have_any_more_its_tokens_have_not_either() {
+    let door = Door::new().await;
+    let program = Program::new(&door, "admin", &["members:read", "members:write"]).await;
+    let token = program.token(&door).await;
+    assert_eq!(members(&door, &token).await, StatusCode::OK);
+    let events = &door.world.accounts.events;
+    let mut row = rows::find::<Client>(events, CLIENTS, program.id.as_bytes()).await.expect("read").expect("there");
+    row.value.rights = vec![Right::ManageMembers];
+    events.commit(row.rewritten()).await.expect("written");
+    assert_eq!(members(&door, &token).await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_client_is_removed_by_nobody_in_another_organisation() {
+    let door = Door::new().await;
+    let program = Program::new(&door, "viewer", &["members:read"]).await;
+    let ben = add(&door.world.accounts, "ben@example.com").await;
+    let elsewhere = door.world.accounts.organisations_of(ben.id).await.expect("organisations")[0].id;
+    let owner = Member { person: Some(ben.id), organisation: elsewhere, role: Role::Owner };
+    let removed = door.world.accounts.remove_client(&owner, &program.id).await;
+    assert!(matches!(removed, Err(ClientError::Unknown)), "{removed:?}");
+    assert_eq!(members(&door, &program.token(&door).await).await, StatusCode::OK);
+    door.world.accounts.remove_client(&door.world.ann_at_home().await, &program.id).await.expect("by its own");
 }

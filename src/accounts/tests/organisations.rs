@@ -61,6 +61,7 @@ async fn two_owners_who_leave_at_the_same_moment_do_not_both_leave() {
     let world = World::new().await;
     let (ann, ben) = acme(&world, Role::Owner).await;
     let ben_owner = Member { person: Some(ben.id), ..ann };
+    world.meeting.of_two();
     let (first, second) = tokio::join!(world.accounts.remove_member(&ann, world.ann.id), world.accounts.remove_member(&ben_owner, ben.id));
     assert!(
         matches!((&first, &second), (Ok(()), Err(MemberError::LastOwner)) | (Err(MemberError::LastOwner), Ok(()))),

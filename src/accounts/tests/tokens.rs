@@ -39,6 +39,16 @@ async fn a_text_that_is_no_token_is_refused() {
 }
 
 #[tokio::test]
+async fn a_token_with_a_good_checksum_and_a_secret_that_is_not_its_own_is_refused() {
+    let world = World::new().await;
+    let (info, text) = made(&world, new()).await;
+    let forged = crate::api_token::text_of(&info.id, &[7; 20]);
+    assert_eq!(crate::secret::text(&forged).len(), crate::secret::text(&text).len());
+    let refused = world.accounts.token(&forged, &from("192.0.2.1")).await;
+    assert!(matches!(refused, Err(TokenRefused::Unknown)));
+}
+
+#[tokio::test]
 async fn an_expired_and_a_revoked_token_are_refused_from_that_moment_on() {
     let world = World::new().await;
     let (info, text) = made(&world, NewToken { expires: None, ..new() }).await;
@@ -113,4 +123,18 @@ async fn somebody_elses_token_is_neither_changed_nor_revoked() {
     assert!(matches!(world.accounts.revoke_token(ben.id, &id, &from("192.0.2.1")).await, Err(TokenError::Unknown)));
     assert!(matches!(world.accounts.revoke_token(world.ann.id, "nonsense", &from("192.0.2.1")).await, Err(TokenError::Unknown)));
     assert!(world.accounts.token(&text, &from("192.0.2.1")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_token_is_changed_in_the_organisation_that_it_acts_in_and_in_no_other_of_its_owner() {
+    let world = World::new().await;
+    let (info, _) = made(&world, new()).await;
+    let home = world.ann_at_home().await;
+    let other = world.accounts.add_organisation(world.ann.id, "Acme").await.expect("made");
+    let there = crate::Member { person: Some(world.ann.id), organisation: other.id, role: Role::Owner };
+    let more = TokenChange { rights: Some(vec![Right::ManageMembers]), ..TokenChange::default() };
+    let id = info.id.to_string();
+    let raised = world.accounts.change_token(&there, &id, more.clone(), &from("192.0.2.1")).await;
+    assert!(matches!(raised, Err(TokenError::Unknown)), "who is mightier elsewhere would raise it: {raised:?}");
+    world.accounts.change_token(&home, &id, more, &from("192.0.2.1")).await.expect("at home");
 }
