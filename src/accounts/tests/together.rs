@@ -9,7 +9,13 @@ use tokio::sync::Barrier;
 
 /// Who still has to come before the commits go on.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Meeting(Arc<Mutex<Option<(usize, Arc<Barrier>)>>>);
+pub(crate) struct Meeting(Arc<Mutex<Option<Places>>>);
+
+#[derive(Debug)]
+struct Places {
+    left: usize,
+    barrier: Arc<Barrier>,
+}
 
 /// The store itself.
 pub(super) struct Together {
@@ -20,14 +26,14 @@ pub(super) struct Together {
 impl Meeting {
     /// The next two commits arrive together.
     pub(super) fn of_two(&self) {
-        *self.0.lock().expect("unpoisoned") = Some((2, Arc::new(Barrier::new(2))));
+        *self.0.lock().expect("unpoisoned") = Some(Places { left: 2, barrier: Arc::new(Barrier::new(2)) });
     }
 
     fn place(&self) -> Option<Arc<Barrier>> {
         let mut meeting = self.0.lock().expect("unpoisoned");
-        let (places, barrier) = meeting.take()?;
-        if places > 1 {
-            *meeting = Some((places - 1, Arc::clone(&barrier)));
+        let Places { left, barrier } = meeting.take()?;
+        if left > 1 {
+            *meeting = Some(Places { left: left - 1, barrier: Arc::clone(&barrier) });
         }
         Some(barrier)
     }
