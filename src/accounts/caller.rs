@@ -485,4 +485,8 @@ rights! {
     ManageMembers = "manage-members", Right::ManageMembers;
     /// Who may make and remove programs.
     ManageClients = "manage-clients", Right::ManageClients;
+    /// Who may see an organisation's devices.
+    ReadDevices = "read-devices", Right::ReadDevices;
+    /// Who may let devices in and end what they have.
+    ManageDevices = "manage-devices", Right::ManageDevices;
 }

@@ -1,6 +1,6 @@
 //! The section `[accounts]`: how long things last and how dear passwords are.
 
-use crate::password;
+use crate::{admission, password};
 use gatehouse_base::config::{Choice, Configure, Section};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub struct Config {
     pub throttle_entries: usize,
     /// `[accounts.password]`: how dear it is to try one.
     pub password: password::Config,
+    /// `[accounts.devices]`: how long codes and tokens of devices last.
+    pub devices: admission::Config,
 }
 
 /// A kind of key that signs tokens. Those of the other kind that exist go on until their time is over.
@@ -69,6 +71,7 @@ impl Default for Config {
             issuer_name: "Gatehouse".to_owned(),
             throttle_entries: 100_000,
             password: password::Config::default(),
+            devices: admission::Config::default(),
         }
     }
 }
@@ -98,6 +101,7 @@ impl Configure for Config {
         let issuer_name = from.or("issuer_name", defaults.issuer_name);
         let throttle_entries = from.within("throttle_entries", defaults.throttle_entries, 1000..=10_000_000);
         let password = from.section("password");
+        let devices = from.section("devices");
         if issuer_name.is_empty() || issuer_name.len() > 64 || issuer_name.contains(':') {
             from.refuse("issuer_name", "1 to 64 bytes without a colon");
             return None;
@@ -117,6 +121,7 @@ impl Configure for Config {
             issuer_name,
             throttle_entries,
             password: password?,
+            devices: devices?,
         })
     }
 }

@@ -7,6 +7,9 @@ const REFUSED: &str = "gatehouse_accounts_refused_total";
 const PROGRAMS: &str = "gatehouse_accounts_programs_total";
 const PROGRAMS_REFUSED: &str = "gatehouse_accounts_programs_refused_total";
 const TOKENS_REFUSED: &str = "gatehouse_accounts_tokens_refused_total";
+const DEVICES: &str = "gatehouse_accounts_devices_total";
+const DEVICES_REFUSED: &str = "gatehouse_accounts_devices_refused_total";
+const DEVICE_ALARMS: &str = "gatehouse_accounts_device_alarms_total";
 
 /// Every metric of this crate.
 pub const METRICS: &[Metric] = &[
@@ -31,6 +34,28 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Counter,
         labels: &["reason"],
         help: "API tokens that were refused: `unknown`, or used from another network than they are for (`source`).",
+    },
+    Metric {
+        name: DEVICES,
+        kind: MetricKind::Counter,
+        labels: &["answer"],
+        help: "Tokens that devices got: for a `code`, for a refresh token (`refresh`), or once more because the answer was lost (`repeated`).",
+    },
+    Metric {
+        name: DEVICES_REFUSED,
+        kind: MetricKind::Counter,
+        labels: &["reason"],
+        help: "What devices were refused: a code or refresh token that was `not-good`; an access token that was none (`token`), over \
+               (`token-over`), of an admission that has `ended`, or shown over another key (`other-key`) or by another device or hub \
+               (`other-device`); everything of an organisation that is `suspended`; and codes and admissions beyond `[accounts.devices]` \
+               (`codes-full`, `admissions-full`).",
+    },
+    Metric {
+        name: DEVICE_ALARMS,
+        kind: MetricKind::Counter,
+        labels: &["why"],
+        help: "Codes and refresh tokens of devices that somebody else has: shown over another key (`other-key`), after what they gave was \
+               used (`replayed`), or by another device (`other-device`). What they belonged to has ended.",
     },
 ];
 
@@ -60,4 +85,16 @@ pub(crate) fn program_granted(grant: &'static str) {
 
 pub(crate) fn program_refused(reason: &'static str) {
     metrics::counter!(PROGRAMS_REFUSED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn device_answered(answer: &'static str) {
+    metrics::counter!(DEVICES, "answer" => answer).increment(1);
+}
+
+pub(crate) fn device_refused(reason: &'static str) {
+    metrics::counter!(DEVICES_REFUSED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn device_alarm(why: &'static str) {
+    metrics::counter!(DEVICE_ALARMS, "why" => why).increment(1);
 }

@@ -10,10 +10,13 @@
 //! Nothing that is kept gives a secret away: passwords are Argon2id, what we hand out is kept as a digest, what must be
 //! read again is sealed under the key-encryption key, and each person's history is encrypted under a key of its own.
 //!
-//! Letters go into the outbox of `gatehouse-mail`, with what they tell of. This crate carries none, and knows no devices.
+//! Devices are let in and go on by [`Admissions`], over connections that others hold.
+//!
+//! Letters go into the outbox of `gatehouse-mail`, with what they tell of. This crate carries none.
 
 mod account_error;
 mod address;
+mod admission;
 mod api_token;
 mod breached;
 mod caller;
@@ -50,10 +53,14 @@ mod throttle;
 mod totp;
 
 pub use account_error::AccountError;
+pub use admission::{
+    AdmissionError, AdmissionId, AdmissionInfo, Admissions, AlarmInfo, Away, CodeInfo, Config as DevicesConfig, DeviceAuthority, Ending,
+    Entitlement, Fact as AdmissionFact, Judgement, NewCode, NotADevice, OWN_PROVIDER, Presenter, Theft, Tokens, VerifiedDevice,
+};
 pub use api_token::{NewToken, TokenChange, TokenError, TokenId, TokenInfo, Used};
 pub use caller::{
-    ActForSelf, ActInSession, ActUnconfirmed, Caller, Gate, ManageClients, ManageMembers, OperateInstance, ReadMembers, SelfInSession,
-    security_schemes,
+    ActForSelf, ActInSession, ActUnconfirmed, Caller, Gate, ManageClients, ManageDevices, ManageMembers, OperateInstance, ReadDevices,
+    ReadMembers, SelfInSession, security_schemes,
 };
 pub use config::{Config, TokenKeys};
 pub use counters::METRICS;
@@ -88,7 +95,7 @@ use gatehouse_types::{PersonId, Random};
 use password::Passwords;
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 use throttle::{PersonKey, Throttle};
@@ -119,6 +126,8 @@ pub struct Accounts {
     /// Who has letters sent how often; nobody's sign-in waits for it.
     asking: Arc<Mutex<Throttle>>,
     queue: Arc<Mutex<oauth::Queue>>,
+    places: Arc<admission::Places>,
+    authorities: Arc<RwLock<admission::Authorities>>,
     keys: SigningKeys,
     issuer: Option<String>,
     mail: Option<Outbox>,
@@ -142,6 +151,8 @@ impl Accounts {
             throttle,
             asking,
             queue: Arc::default(),
+            places: Arc::default(),
+            authorities: Arc::default(),
             keys,
             issuer,
             mail: None,
@@ -187,7 +198,7 @@ impl Accounts {
         }
     }
 
-    /// Forgets what is over: links and invitations, accounts that nobody confirmed, sessions, sign-ins that nobody went on with, what programs waited with, and what they were granted.
+    /// Forgets what is over: links and invitations, accounts that nobody confirmed, sessions, sign-ins that nobody went on with, what programs waited with, what they were granted, and codes and admissions of devices.
     ///
     /// # Errors
     /// The store cannot be read or written.
@@ -195,7 +206,7 @@ impl Accounts {
         let people = self.forget_ended_sessions().await? + self.forget_ended_challenges().await?;
         let waiting = self.forget_ended_codes().await? + self.forget_ended_device_codes().await? + self.forget_ended_assertions().await?;
         let letters = self.forget_ended_links().await? + self.forget_ended_invitations().await? + self.forget_kept_addresses().await?;
-        let unconfirmed = self.forget_unconfirmed().await?;
+        let unconfirmed = self.forget_unconfirmed().await? + self.forget_ended_of_devices().await?;
         Ok(letters + unconfirmed + people + waiting + self.forget_ended_grants().await? + self.forget_ended_tokens().await?)
     }
 }

@@ -30,6 +30,10 @@ pub enum Right {
     ManageMembers,
     /// Make and remove the programs that the organisation lets in.
     ManageClients,
+    /// See the organisation's devices.
+    ReadDevices,
+    /// Let devices in and end what they have.
+    ManageDevices,
 }
 
 /// A word that is no role or right.
@@ -59,7 +63,8 @@ impl Role {
     /// Whether the role has the right.
     pub const fn has(self, right: Right) -> bool {
         match right {
-            Right::ReadMembers => matches!(self, Self::Owner | Self::Admin | Self::Operator | Self::Viewer),
+            Right::ReadMembers | Right::ReadDevices => matches!(self, Self::Owner | Self::Admin | Self::Operator | Self::Viewer),
+            Right::ManageDevices => matches!(self, Self::Owner | Self::Admin | Self::Operator),
             Right::ManageMembers | Right::ManageClients => matches!(self, Self::Owner | Self::Admin),
         }
     }
@@ -77,7 +82,7 @@ impl Role {
 
 impl Right {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::ReadMembers, Self::ManageMembers, Self::ManageClients];
+    pub const ALL: [Self; 5] = [Self::ReadMembers, Self::ManageMembers, Self::ManageClients, Self::ReadDevices, Self::ManageDevices];
 
     /// The word for it in scopes.
     pub const fn name(self) -> &'static str {
@@ -85,6 +90,8 @@ impl Right {
             Self::ReadMembers => "members:read",
             Self::ManageMembers => "members:write",
             Self::ManageClients => "clients:write",
+            Self::ReadDevices => "devices:read",
+            Self::ManageDevices => "devices:write",
         }
     }
 }
@@ -143,11 +150,11 @@ mod tests {
     fn what_each_role_may_is_as_it_is_written_down() {
         let table: Vec<_> = Role::ALL.into_iter().map(|role| (role.name(), Right::ALL.map(|right| role.has(right)))).collect();
         let written = [
-            ("owner", [true, true, true]),
-            ("admin", [true, true, true]),
-            ("operator", [true, false, false]),
-            ("viewer", [true, false, false]),
-            ("factory", [false, false, false]),
+            ("owner", [true, true, true, true, true]),
+            ("admin", [true, true, true, true, true]),
+            ("operator", [true, false, false, true, true]),
+            ("viewer", [true, false, false, true, false]),
+            ("factory", [false, false, false, false, false]),
         ];
         assert_eq!(table, written);
     }
@@ -173,7 +180,7 @@ mod tests {
         );
         assert_eq!(
             "devices".parse::<Right>().expect_err("unknown").to_string(),
-            "there is no scope `devices`; there are members:read, members:write, clients:write"
+            "there is no scope `devices`; there are members:read, members:write, clients:write, devices:read, devices:write"
         );
     }
 }

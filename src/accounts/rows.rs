@@ -3,6 +3,7 @@
 use crate::{
     StateError,
     address::KEPT_ADDRESSES,
+    admission::{ADMISSIONS, ADMITTED, ALARMS, CODES as ONBOARDING, CODES_OF as ONBOARDING_OF, FAMILIES},
     invitation::{INVITATIONS, INVITATIONS_OF},
     links::{LINKS, LINKS_OF},
     oauth::{
@@ -68,6 +69,12 @@ pub const SCHEMA: Schema = Schema {
         DEVICE_CODES,
         USER_CODES,
         ASSERTIONS,
+        ONBOARDING,
+        ONBOARDING_OF,
+        ADMISSIONS,
+        ADMITTED,
+        FAMILIES,
+        ALARMS,
     ],
     migrations: &[],
 };

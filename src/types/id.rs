@@ -92,6 +92,14 @@ id! {
     /// Somebody with an account.
     PersonId
 }
+id! {
+    /// A cloud that devices are sent to (the OCF `sid`), as its gateway's certificate names it.
+    HubId
+}
+id! {
+    /// The devices of an organisation that are admitted by the same rules.
+    GroupId
+}
 
 /// Parses the one text form that devices and certificates use. Other spellings of the same UUID (upper case,
 /// braces, no hyphens) are refused, so that two texts never name one thing.

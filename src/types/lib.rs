@@ -8,7 +8,7 @@ mod random;
 mod secret;
 mod time;
 
-pub use id::{DeviceId, IdError, OrganisationId, PersonId};
+pub use id::{DeviceId, GroupId, HubId, IdError, OrganisationId, PersonId};
 pub use random::Random;
 pub use secret::Secret;
 pub use time::{TimeError, UnixTime};

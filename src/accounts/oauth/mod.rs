@@ -39,7 +39,7 @@ pub(crate) use client::{CLIENTS, CLIENTS_OF, Client};
 pub(crate) use code::CODES;
 pub(crate) use consent::CONSENTS;
 pub(crate) use device::{DEVICE_CODES, Queue, USER_CODES};
-pub(crate) use grant::{Bearer, GrantError, REVOKED};
+pub(crate) use grant::{Bearer, GrantError, Issued, REVOKED};
 pub(crate) use grants::{GRANTS, GRANTS_OF, Proof, REFRESH};
 pub(crate) use keys::SIGNING_KEYS;
 #[cfg(test)]

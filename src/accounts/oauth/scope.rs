@@ -60,6 +60,8 @@ impl Word {
             Self::Account => "See your account: sessions, tokens and history".to_owned(),
             Self::Of(Right::ReadMembers) => "See the organisation's members".to_owned(),
             Self::Of(Right::ManageMembers) => "Change and remove the organisation's members".to_owned(),
+            Self::Of(Right::ReadDevices) => "See the organisation's devices".to_owned(),
+            Self::Of(Right::ManageDevices) => "Let devices into the organisation and end what they have".to_owned(),
             Self::Of(Right::ManageClients) => "Let programs into the organisation and remove them".to_owned(),
         }
     }

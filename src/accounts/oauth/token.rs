@@ -9,15 +9,16 @@ use super::{
     grants::Refreshed,
     http::{Read, Refused, Shown},
 };
-use crate::{Accounts, counters, secret};
+use crate::{Accounts, Right, admission::TokenFor, counters, secret};
 use axum::{
     Form,
     http::{HeaderMap, StatusCode},
 };
-use gatehouse_types::Secret;
+use gatehouse_types::{IdError, OrganisationId, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::str::FromStr;
 
 const CLIENT_CREDENTIALS: &str = "client_credentials";
 const CODE: &str = "authorization_code";
@@ -37,18 +38,40 @@ pub(super) struct TokenForm {
     code_verifier: Option<String>,
     refresh_token: Option<String>,
     device_code: Option<String>,
+    /// A token for this device to sign up with, and not for the client itself.
+    device_id: Option<String>,
+    /// The organisation whose the device becomes, as some services say it: it is the client's, or a mistake.
+    owner: Option<String>,
+    hub: Option<String>,
+    group: Option<String>,
     #[serde(flatten)]
     shown: Shown,
 }
 
+impl TokenForm {
+    fn device(&self) -> Result<Option<(TokenFor, Option<OrganisationId>)>, Refused> {
+        fn id<T: FromStr<Err = IdError>>(text: Option<&String>, name: &str) -> Result<Option<T>, Refused> {
+            text.map(|text| text.parse().map_err(|error| Refused::invalid(format!("`{name}`: {error}")))).transpose()
+        }
+        let Some(device) = id(self.device_id.as_ref(), "device_id")? else { return Ok(None) };
+        let (hub, group) = (id(self.hub.as_ref(), "hub")?, id(self.group.as_ref(), "group")?);
+        Ok(Some((TokenFor { device, hub, group }, id(self.owner.as_ref(), "owner")?)))
+    }
+}
+
 impl Accounts {
     pub(super) async fn token_answer(&self, headers: &HeaderMap, form: Read<TokenForm>) -> Result<Value, Refused> {
-        let Form(TokenForm { grant_type, scope, code, redirect_uri, code_verifier, refresh_token, device_code, shown }) = form?;
+        let Form(form) = form?;
+        let device = form.device();
+        let TokenForm { grant_type, scope, code, redirect_uri, code_verifier, refresh_token, device_code, shown, .. } = form;
         let (id, client) = self.client_of(headers, shown).await?;
         let given = |parameter: Option<String>, name: &str| parameter.ok_or_else(|| Refused::invalid(format!("`{name}` is missing")));
         let (kind, issued) = match grant_type.as_deref() {
             Some(CLIENT_CREDENTIALS) if client.authentication == Authentication::None => return Err(GrantError::NotForThis.into()),
-            Some(CLIENT_CREDENTIALS) => (CLIENT_CREDENTIALS, self.grant(&id, &client, scope.as_deref()).await?),
+            Some(CLIENT_CREDENTIALS) => match device? {
+                Some((wanted, owner)) => ("device", self.issued_for_device(&id, &client, (wanted, owner), scope.as_deref()).await?),
+                None => (CLIENT_CREDENTIALS, self.grant(&id, &client, scope.as_deref()).await?),
+            },
             Some(CODE) => {
                 let (code, redirect) = (given(code, "code")?, given(redirect_uri, "redirect_uri")?);
                 let verifier = given(code_verifier, "code_verifier")?;
@@ -65,6 +88,23 @@ impl Accounts {
         };
         counters::program_granted(kind);
         Ok(answer(&issued))
+    }
+
+    async fn issued_for_device(
+        &self,
+        id: &ClientId,
+        client: &Client,
+        (wanted, owner): (TokenFor, Option<OrganisationId>),
+        scope: Option<&str>,
+    ) -> Result<Issued, Refused> {
+        if owner.is_some() && owner != client.organisation {
+            return Err(Refused::invalid("`owner` is another organisation than the client's"));
+        }
+        if let Some(other) = scope.and_then(|scope| scope.split(' ').find(|word| !word.is_empty() && *word != Right::ManageDevices.name()))
+        {
+            return Err(GrantError::Scope(other.chars().take(64).collect()).into());
+        }
+        Ok(self.admissions().token_for(id, client, wanted, self.clock.now()).await?)
     }
 
     async fn issued_for_code(&self, id: &ClientId, shown: &ShownCode<'_>) -> Result<Issued, Refused> {

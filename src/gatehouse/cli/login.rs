@@ -21,7 +21,7 @@ use std::{fmt, time::Duration};
 
 const DISCOVERY: &str = "/.well-known/oauth-authorization-server";
 /// What the command line may do: everything that the person may.
-const SCOPE: &str = "openid profile email offline_access account members:read members:write clients:write";
+const SCOPE: &str = "openid profile email offline_access account members:read members:write clients:write devices:read devices:write";
 /// How long a server may make us wait between two questions.
 const LONGEST_INTERVAL: u64 = 60;
 
