@@ -20,8 +20,8 @@ const LEVELS: &[Level] = &[
         may_use_peers: false,
         rule: "doors know no cores and no rooms, and never each other",
     },
-    Level { members: &["mail", "ca"], may_use_peers: false, rule: "cores use doors and what is below them, not rooms" },
-    Level { members: &["accounts"], may_use_peers: false, rule: "accounts use mail and ca, not rooms" },
+    Level { members: &["mail", "ca", "openid"], may_use_peers: false, rule: "cores use doors and what is below them, not rooms" },
+    Level { members: &["accounts"], may_use_peers: false, rule: "accounts use mail, ca and openid, not rooms" },
     Level {
         members: &["devices", "domains", "satellites", "leases", "zones", "factory", "console", "client"],
         may_use_peers: false,
