@@ -61,15 +61,13 @@ enum Standing {
 #[derive(Clone, Debug)]
 enum Credential {
     Session(SessionId),
-    Token {
-        rights: Vec<Right>,
-        /// Whether it reaches its owner's own account.
-        account: bool,
-    },
+    /// A person's API token.
+    ApiToken,
+    /// A program's that acts for itself.
+    Own,
     /// A program's that a person lets act for them.
     Program {
         scope: Scope,
-        rights: Vec<Right>,
     },
 }
 
@@ -190,10 +188,10 @@ impl Gate {
             let member = match named {
                 Some(Ok(named)) if named != grant.organisation => Err(NotInOrganisation::NotYours),
                 Some(Err(error)) => Err(error),
-                _ => self.member(grant.person, Some(grant.organisation)).await?,
+                _ => self.member(grant.person, Some(grant.organisation)).await?.map(|member| member.limited(&grant.rights)),
             };
             let rate = RateKey(format!("token {id}").into());
-            let by = Credential::Token { rights: grant.rights, account: true };
+            let by = Credential::ApiToken;
             return Ok(Some(Caller { person: Some(grant.person), by, member, rate, standing: Standing::Usual }));
         }
         let Some(secret) = cookie(&request.headers) else { return Ok(None) };
@@ -223,17 +221,18 @@ impl Gate {
     async fn program(&self, text: &Secret, named: Option<Result<OrganisationId, NotInOrganisation>>) -> Result<Caller, Problem> {
         let bearer = self.0.access_token(text).await?.ok_or(BadCredentials::Unknown)?;
         let owner = bearer.claims.owner;
-        let rights = bearer.rights();
         let person = bearer.grant.as_ref().map(|grant| grant.person);
         let member = match (named, person) {
             (Some(Ok(named)), _) if named != owner => Err(NotInOrganisation::NotYours),
             (Some(Err(error)), _) => Err(error),
             (_, Some(person)) => self.member(person, Some(owner)).await?,
-            (_, None) => Ok(Member { person: None, organisation: owner, role: bearer.client.role }),
+            (_, None) => Ok(Member { person: None, organisation: owner, role: bearer.client.role, rights: bearer.client.role.rights() }),
         };
+        // What the client is and may have at most, it and whoever it acts for are through it (`NewClient::role`).
+        let member = member.map(|member| member.at_most(bearer.client.role).limited(&bearer.rights()));
         let by = match person {
-            Some(_) => Credential::Program { scope: bearer.scope(), rights },
-            None => Credential::Token { rights, account: false },
+            Some(_) => Credential::Program { scope: bearer.scope() },
+            None => Credential::Own,
         };
         // A program that acts for a thousand people is a thousand callers.
         let rate = match person {
@@ -254,7 +253,7 @@ impl Gate {
                 _ => Err(NotInOrganisation::NoneNamed),
             },
         };
-        let member = found.map(|(organisation, role)| Member { person: Some(person), organisation, role });
+        let member = found.map(|(organisation, role)| Member::of(person, organisation, role));
         self.unless_suspended(member).await
     }
 
@@ -391,11 +390,7 @@ impl Caller {
     /// The member as whom the caller may use this right.
     fn with(&self, right: Right) -> Result<Member, Problem> {
         let member = self.member?;
-        let limited = match &self.by {
-            Credential::Session(_) => true,
-            Credential::Token { rights, .. } | Credential::Program { rights, .. } => rights.contains(&right),
-        };
-        if limited && member.role.has(right) { Ok(member) } else { Err(Denied::Forbidden.into()) }
+        if member.rights.has(right) { Ok(member) } else { Err(Denied::Forbidden.into()) }
     }
 }
 
@@ -413,9 +408,9 @@ impl Permission for ActForSelf {
     fn check(request: &Parts) -> Result<PersonId, Problem> {
         let Caller { person, by, .. } = caller(request)?;
         let reaches = match by {
-            Credential::Session(_) => true,
-            Credential::Token { account, .. } => *account,
-            Credential::Program { scope, .. } => scope.has(Word::Account),
+            Credential::Session(_) | Credential::ApiToken => true,
+            Credential::Own => false,
+            Credential::Program { scope } => scope.has(Word::Account),
         };
         Ok(person.filter(|_| reaches).ok_or(Denied::Forbidden)?)
     }
@@ -436,6 +431,23 @@ impl Permission for ActInSession {
     }
 }
 
+/// Who may let programs in: as [`ManageClients`], but through no API token. Such a token is limited to networks and times that what it
+/// made would not know of, and would not end with it.
+#[derive(Debug)]
+pub enum MakeClients {}
+
+impl Permission for MakeClients {
+    const NAME: &'static str = "make-clients";
+    const SECURITY: &'static [Shown] = &[SESSION, Shown { scheme: "program", scopes: &[Right::ManageClients.name()] }];
+    const REFUSALS: &'static [Refusal] = refusals::MEMBER;
+    type Proof = Member;
+
+    fn check(request: &Parts) -> Result<Member, Problem> {
+        let caller = caller(request)?;
+        if matches!(caller.by, Credential::ApiToken) { Err(Denied::Forbidden.into()) } else { caller.with(Right::ManageClients) }
+    }
+}
+
 /// A program may ask who somebody is that let it know (OpenID Connect Core §5.3).
 #[derive(Debug)]
 pub(crate) enum KnowPerson {}
@@ -449,7 +461,7 @@ impl Permission for KnowPerson {
     fn check(request: &Parts) -> Result<(PersonId, Scope), Problem> {
         let Caller { person, by, .. } = caller(request)?;
         match (by, person) {
-            (Credential::Program { scope, .. }, Some(person)) if scope.has(Word::OpenId) => Ok((*person, scope.clone())),
+            (Credential::Program { scope }, Some(person)) if scope.has(Word::OpenId) => Ok((*person, scope.clone())),
             _ => Err(Denied::Forbidden.into()),
         }
     }
@@ -483,7 +495,7 @@ rights! {
     ReadMembers = "read-members", Right::ReadMembers;
     /// Who may change what members are.
     ManageMembers = "manage-members", Right::ManageMembers;
-    /// Who may make and remove programs.
+    /// Who may see and remove programs.
     ManageClients = "manage-clients", Right::ManageClients;
     /// Who may see an organisation's devices.
     ReadDevices = "read-devices", Right::ReadDevices;

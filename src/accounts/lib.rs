@@ -59,8 +59,8 @@ pub use admission::{
 };
 pub use api_token::{NewToken, TokenChange, TokenError, TokenId, TokenInfo, Used};
 pub use caller::{
-    ActForSelf, ActInSession, ActUnconfirmed, Caller, Gate, ManageClients, ManageDevices, ManageMembers, OperateInstance, ReadDevices,
-    ReadMembers, SelfInSession, security_schemes,
+    ActForSelf, ActInSession, ActUnconfirmed, Caller, Gate, MakeClients, ManageClients, ManageDevices, ManageMembers, OperateInstance,
+    ReadDevices, ReadMembers, SelfInSession, security_schemes,
 };
 pub use config::{Config, TokenKeys};
 pub use counters::METRICS;

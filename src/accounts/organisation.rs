@@ -1,9 +1,10 @@
 //! Organisations, and who is what in them.
 
 use crate::{
-    Accounts, Email, Role, StateError,
+    Accounts, Email, Right, Role, StateError,
     history::Fact,
     person::{checked_name, person_id},
+    role::Rights,
     rows::{self, MARK, MEMBERS, MEMBERSHIPS, ORGANISATIONS},
 };
 use gatehouse_base::{Fault, Kind};
@@ -82,10 +83,28 @@ pub struct Member {
     /// Nobody where a program acts for itself.
     pub(crate) person: Option<PersonId>,
     pub(crate) organisation: OrganisationId,
+    /// What they are through what they have shown: no more than what it may be, whoever it acts for.
     pub(crate) role: Role,
+    /// What they may do through it, of what the role has.
+    pub(crate) rights: Rights,
 }
 
 impl Member {
+    /// Somebody with all that their role has.
+    pub(crate) fn of(person: PersonId, organisation: OrganisationId, role: Role) -> Self {
+        Self { person: Some(person), organisation, role, rights: role.rights() }
+    }
+
+    /// The same through something that was given these rights only.
+    pub(crate) fn limited(self, rights: &[Right]) -> Self {
+        Self { rights: self.rights.within(|right| rights.contains(&right)), ..self }
+    }
+
+    /// The same through something that is this at most.
+    pub(crate) fn at_most(self, role: Role) -> Self {
+        Self { role: self.role.at_most(role), rights: self.rights.within(|right| role.has(right)), ..self }
+    }
+
     /// Who; nobody where a program acts for itself.
     pub fn person(&self) -> Option<PersonId> {
         self.person

@@ -96,6 +96,7 @@ pub(crate) const CLIENT: &[Refusal] = &[
     Refusal::new(Invalid, "name"),
     Refusal::new(Invalid, "token-scopes"),
     Refusal::new(Forbidden, "role-not-yours-to-give"),
+    Refusal::new(Forbidden, "scope-not-yours-to-give"),
     Refusal::new(Invalid, "client-shape"),
     Refusal::new(Conflict, "too-many-clients"),
 ];

@@ -36,6 +36,10 @@ pub enum Right {
     ManageDevices,
 }
 
+/// A set of rights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rights(u32);
+
 /// A word that is no role or right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no {what} `{given}`; there are {known}")]
@@ -69,6 +73,17 @@ impl Role {
         }
     }
 
+    /// All that the role has.
+    pub(crate) fn rights(self) -> Rights {
+        Rights::of(&Right::ALL).within(|right| self.has(right))
+    }
+
+    /// The lesser of two, which is what somebody is who acts through something that is another.
+    pub(crate) fn at_most(self, other: Self) -> Self {
+        let mightier_first = [self, other].map(|role| Self::ALL.into_iter().position(|one| one == role));
+        if mightier_first[0] < mightier_first[1] { other } else { self }
+    }
+
     /// Whether somebody of this role may give the other role or take it away. An administrator who could make owners
     /// would be one.
     pub const fn may_appoint(self, other: Self) -> bool {
@@ -93,6 +108,22 @@ impl Right {
             Self::ReadDevices => "devices:read",
             Self::ManageDevices => "devices:write",
         }
+    }
+}
+
+impl Rights {
+    /// These.
+    pub(crate) fn of(rights: &[Right]) -> Self {
+        Self(rights.iter().fold(0, |bits, right| bits | 1 << *right as u32))
+    }
+
+    pub(crate) fn has(self, right: Right) -> bool {
+        self.0 & 1 << right as u32 != 0
+    }
+
+    /// Those of them for which this holds.
+    pub(crate) fn within(self, holds: impl Fn(Right) -> bool) -> Self {
+        Right::ALL.into_iter().filter(|right| !holds(*right)).fold(self, |Self(bits), right| Self(bits & !(1 << right as u32)))
     }
 }
 
@@ -169,6 +200,26 @@ mod tests {
                 Role::Operator | Role::Viewer | Role::Factory => &[],
             };
             assert_eq!(appoints, expected, "{role}");
+        }
+    }
+
+    #[test]
+    fn a_set_of_rights_has_those_that_were_put_in_and_shrinks() {
+        let all = Rights::of(&Right::ALL);
+        assert!(Right::ALL.into_iter().all(|right| all.has(right) && !Rights::default().has(right)));
+        let reads = all.within(|right| matches!(right, Right::ReadMembers | Right::ReadDevices));
+        assert_eq!((reads, Role::Viewer.rights()), (Role::Viewer.rights(), Rights::of(&[Right::ReadDevices, Right::ReadMembers])));
+    }
+
+    #[test]
+    fn of_two_roles_the_lesser_is_what_somebody_is() {
+        for (one, other, lesser) in [
+            (Role::Owner, Role::Admin, Role::Admin),
+            (Role::Viewer, Role::Operator, Role::Viewer),
+            (Role::Factory, Role::Owner, Role::Factory),
+            (Role::Operator, Role::Operator, Role::Operator),
+        ] {
+            assert_eq!([one.at_most(other), other.at_most(one)], [lesser; 2]);
         }
     }
 

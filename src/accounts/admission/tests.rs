@@ -374,7 +374,7 @@ async fn a_revoked_admission_and_a_withdrawn_code_are_worth_nothing() {
     let id = line.admissions.admissions(&line.home, None, 10, line.now()).await.expect("read")[0].id.clone();
     let ben = add(&line.world.accounts, "ben@example.com").await;
     let foreign = line.world.accounts.organisations_of(ben.id).await.expect("read")[0].id;
-    let foreigner = Member { person: Some(ben.id), organisation: foreign, role: Role::Owner };
+    let foreigner = Member::of(ben.id, foreign, Role::Owner);
     assert!(matches!(line.admissions.revoke(&foreigner, &id, line.now()).await, Err(AdmissionError::NoSuchAdmission)));
     line.admissions.revoke(&line.home, &id, line.now()).await.expect("revoked");
     assert!(not_good(line.sign_in(&tokens.access, 1).await) && not_good(line.refresh(&tokens.refresh, 1).await));

@@ -1,7 +1,7 @@
 //! The paths of the programs that an organisation lets in.
 
 use super::Answer;
-use crate::{Accounts, Authentication, ClientInfo, Jwk, ManageClients, NewClient, RedirectUri, Right, Role, refusals, secret};
+use crate::{Accounts, Authentication, ClientInfo, Jwk, MakeClients, ManageClients, NewClient, RedirectUri, Right, Role, refusals, secret};
 use axum::{Json, extract::Path, response::NoContent};
 use gatehouse_http::{Body, Created, Granted, Routes, doc};
 use schemars::JsonSchema;
@@ -41,8 +41,10 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
         )
         .post(
             "/v1/clients",
-            doc("Let a program in").about("The answer is the only place that ever shows its secret.").refuses(refusals::CLIENT),
-            with!(accounts, |granted: Granted<ManageClients>, body: Body<ClientBody>| {
+            doc("Let a program in")
+                .about("A program makes others within its own role and scopes, an API token none. The answer is the only place that ever shows the secret.")
+                .refuses(refusals::CLIENT),
+            with!(accounts, |granted: Granted<MakeClients>, body: Body<ClientBody>| {
                 let ClientBody { name, role, scopes, authentication, redirect_uris, keys, device_code } = body.0;
                 let new = NewClient { name, role, rights: scopes, authentication, redirect_uris, keys, device_code };
                 let (info, secret) = accounts.make_client(&granted, new).await?;

@@ -135,6 +135,12 @@ pub enum ClientError {
         /// The client's.
         role: Role,
     },
+    /// It would be allowed more than what makes it.
+    #[error("who makes a client gives it what they have themselves, which is not `{right}`")]
+    Beyond {
+        /// What they do not have.
+        right: Right,
+    },
     /// Its keys, its redirect URIs and how it proves itself do not go together.
     #[error(
         "a client that proves itself by a key brings 1 to {MOST_KEYS} of them, and no other does; a public one has redirect URIs or device \
@@ -160,6 +166,10 @@ impl Accounts {
     pub async fn make_client(&self, by: &Member, new: NewClient) -> Result<(ClientInfo, Option<Secret>), ClientError> {
         if !by.role.may_appoint(new.role) {
             return Err(ClientError::NotAppointed { own: by.role, role: new.role });
+        }
+        // A program could otherwise make one that may more, and go on through that.
+        if let Some(right) = new.rights.iter().find(|right| !by.rights.has(**right)) {
+            return Err(ClientError::Beyond { right: *right });
         }
         if self.client_ids(Some(by.organisation)).await?.len() >= MOST {
             return Err(ClientError::TooMany);
@@ -374,7 +384,7 @@ impl Fault for ClientError {
         match self {
             Self::Refused(error) => error.kind(),
             Self::Shape => Kind::Invalid,
-            Self::NotAppointed { .. } => Kind::Forbidden,
+            Self::NotAppointed { .. } | Self::Beyond { .. } => Kind::Forbidden,
             Self::TooMany => Kind::Conflict,
             Self::Unknown => Kind::NotFound,
             Self::State(error) => error.kind(),
@@ -386,6 +396,7 @@ impl Fault for ClientError {
             Self::Refused(error) => error.code(),
             Self::Shape => "client-shape",
             Self::NotAppointed { .. } => "role-not-yours-to-give",
+            Self::Beyond { .. } => "scope-not-yours-to-give",
             Self::TooMany => "too-many-clients",
             Self::Unknown => "no-such-client",
             Self::State(error) => error.code(),
@@ -396,6 +407,7 @@ impl Fault for ClientError {
         match self {
             Self::Refused(error) => error.field(),
             Self::NotAppointed { .. } => Some("role"),
+            Self::Beyond { .. } => Some("scopes"),
             Self::Shape | Self::TooMany | Self::Unknown | Self::State(_) => None,
         }
     }

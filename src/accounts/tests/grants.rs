@@ -7,7 +7,7 @@ use super::{
     doors::{Answer, Door},
     from, secret,
 };
-use crate::{Happening, NewPassword, Role};
+use crate::{Happening, Member, NewPassword, Role};
 use axum::http::StatusCode;
 use serde_json::json;
 use std::time::Duration;
@@ -151,7 +151,7 @@ async fn a_grant_has_no_more_than_the_role_and_ends_with_the_membership() {
     let access = text(&answer, "access_token");
     accounts.enter(door.world.ann.id, home.organisation, Role::Factory).await;
     assert_eq!(members(&door, &access).await, StatusCode::FORBIDDEN);
-    let owner = crate::Member { person: Some(ben.id), ..home };
+    let owner = Member { person: Some(ben.id), ..home };
     accounts.remove_member(&owner, door.world.ann.id).await.expect("removed");
     accounts.enter(door.world.ann.id, home.organisation, Role::Owner).await;
     assert_eq!(members(&door, &access).await, StatusCode::UNAUTHORIZED, "it does not come back with the person");

@@ -84,7 +84,7 @@ async fn nobody_invites_somebody_mightier_or_keeps_that_power_when_the_own_role_
     world.accounts.invite(&home, &"cleo@example.com".parse().expect("address"), Role::Admin).await.expect("invited");
     let link = world.link("cleo@example.com", LinkKind::Invitation).await;
     world.accounts.accept_invitation(&link, Accepting::Person(cleo.id), &from("203.0.113.7")).await.expect("accepted");
-    let admin = Member { person: Some(cleo.id), organisation: home.organisation, role: Role::Admin };
+    let admin = Member::of(cleo.id, home.organisation, Role::Admin);
     for role in [Role::Owner, Role::Admin] {
         assert!(matches!(world.accounts.invite(&admin, &ben(), role).await, Err(InvitationError::NotAppointed { .. })));
     }

@@ -38,10 +38,10 @@ async fn organisations_that_would_have_no_owner_stand_in_the_way_by_name() {
     world.accounts.events.commit(batch).await.expect("committed");
     let refused = world.accounts.remove_account(world.ann.id, &secret(PASSWORD), &here).await;
     assert!(matches!(&refused, Err(AccountError::LastOwner { organisations }) if *organisations == ["Acme"]), "{refused:?}");
-    let owner = crate::Member { person: Some(world.ann.id), organisation: acme.id, role: Role::Owner };
+    let owner = crate::Member::of(world.ann.id, acme.id, Role::Owner);
     world.accounts.give_role(&owner, ben.id, Role::Owner).await.expect("given");
     world.accounts.remove_account(world.ann.id, &secret(PASSWORD), &here).await.expect("removed");
-    let left = crate::Member { person: Some(ben.id), organisation: acme.id, role: Role::Owner };
+    let left = crate::Member::of(ben.id, acme.id, Role::Owner);
     let members = world.accounts.members(&left).await.expect("members");
     assert_eq!(members.iter().map(|member| member.person).collect::<Vec<_>>(), [ben.id]);
 }

@@ -16,6 +16,7 @@ mod oauth;
 mod organisations;
 mod pages;
 mod post;
+mod powers;
 mod registration;
 mod reset;
 mod second_factor;
@@ -112,7 +113,7 @@ impl World {
     pub(crate) async fn ann_at_home(&self) -> Member {
         let home = self.accounts.organisations_of(self.ann.id).await.expect("organisations")[0].clone();
         assert_eq!((home.personal, home.role), (true, Role::Owner));
-        Member { person: Some(self.ann.id), organisation: home.id, role: home.role }
+        Member::of(self.ann.id, home.id, home.role)
     }
 
     pub(crate) async fn history(&self) -> Vec<Happening> {

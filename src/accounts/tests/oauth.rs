@@ -163,7 +163,7 @@ async fn a_client_looks_into_its_own_organisations_tokens_only() {
     assert_eq!((&own["active"], &own["scope"], &own["client_id"]), (&json!(true), &json!("members:read"), &json!(program.id)));
     let ben = add(&door.world.accounts, "ben@example.com").await;
     let home = door.world.accounts.organisations_of(ben.id).await.expect("organisations")[0].clone();
-    let owner = Member { person: Some(ben.id), organisation: home.id, role: Role::Owner };
+    let owner = Member::of(ben.id, home.id, Role::Owner);
     let (info, secret) = door.world.accounts.make_client(&owner, for_itself(Role::Viewer, &[Right::ReadMembers])).await.expect("made");
     let spy = Program { id: info.id.to_string(), secret: crate::secret::text(&secret.expect("a secret")) };
     for other in [token.as_str(), "nonsense", ""] {
@@ -235,7 +235,7 @@ async fn a_client_is_removed_by_nobody_in_another_organisation() {
     let program = Program::new(&door, "viewer", &["members:read"]).await;
     let ben = add(&door.world.accounts, "ben@example.com").await;
     let elsewhere = door.world.accounts.organisations_of(ben.id).await.expect("organisations")[0].id;
-    let owner = Member { person: Some(ben.id), organisation: elsewhere, role: Role::Owner };
+    let owner = Member::of(ben.id, elsewhere, Role::Owner);
     let removed = door.world.accounts.remove_client(&owner, &program.id).await;
     assert!(matches!(removed, Err(ClientError::Unknown)), "{removed:?}");
     assert_eq!(members(&door, &program.token(&door).await).await, StatusCode::OK);
