@@ -13,7 +13,7 @@ use gatehouse_store::codec::Bytes;
 use gatehouse_types::{Random, Secret};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc, time::Duration};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 const SALT: usize = 16;
 const DIGEST: usize = 32;
@@ -184,9 +184,9 @@ pub(crate) enum Verdict {
 /// Keeps and compares passwords.
 pub(crate) struct Passwords {
     config: Config,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     /// Everybody who has a turn or waits for one.
-    present: Semaphore,
+    present: Arc<Semaphore>,
     /// What is compared with when nobody has the address: that takes as long and finds nothing.
     decoy: Kept,
     random: Arc<dyn Random>,
@@ -203,8 +203,8 @@ impl Passwords {
             Bytes::from(bytes)
         };
         let decoy = Kept::at(&config, bytes(SALT), bytes(DIGEST));
-        let present = Semaphore::new(config.at_once + config.waiting);
-        let turns = Semaphore::new(config.at_once);
+        let present = Arc::new(Semaphore::new(config.at_once + config.waiting));
+        let turns = Arc::new(Semaphore::new(config.at_once));
         Self {
             config,
             turns,
@@ -257,10 +257,15 @@ impl Passwords {
     async fn compute(&self, kept: Kept, password: Secret) -> Result<Secret, Busy> {
         #[cfg(test)]
         self.computed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let _present: SemaphorePermit<'_> = self.present.try_acquire().map_err(|_| Busy)?;
-        let _turn = self.turns.acquire().await.map_err(|_| Busy)?;
-        let digest = tokio::task::spawn_blocking(move || kept.digest_of(&password)).await;
-        digest.unwrap_or(Err(Busy))
+        let present = Arc::clone(&self.present).try_acquire_owned().map_err(|_| Busy)?;
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Busy)?;
+        let computing = tokio::task::spawn_blocking(move || {
+            let digest = kept.digest_of(&password);
+            // They go with the work and not with whoever waits for it: a request that is given up stops no computation.
+            drop((present, turn));
+            digest
+        });
+        computing.await.unwrap_or(Err(Busy))
     }
 }
 
@@ -326,6 +331,19 @@ mod tests {
         let wrong = secret("tall ships sail");
         let three = tokio::join!(passwords.compare(&wrong, None), passwords.compare(&wrong, None), passwords.compare(&wrong, None));
         assert_eq!(three, (Ok(Verdict::Wrong), Ok(Verdict::Wrong), Err(Busy)));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn who_goes_away_keeps_the_place_until_the_work_is_done() {
+        let passwords = passwords(Config { at_once: 1, waiting: 0, memory: Size::mib(64), passes: 8, ..Config::default() });
+        let wrong = secret("tall ships sail");
+        {
+            let mut going = std::pin::pin!(passwords.compare(&wrong, None));
+            assert!(std::future::poll_fn(|context| std::task::Poll::Ready(going.as_mut().poll(context))).await.is_pending());
+        }
+        assert_eq!(passwords.compare(&wrong, None).await, Err(Busy));
+        drop(passwords.turns.acquire().await.expect("the work is done"));
+        assert_eq!(passwords.compare(&wrong, None).await, Ok(Verdict::Wrong));
     }
 
     #[test]
