@@ -1,16 +1,20 @@
 //! Another address for an account: the new one confirms, and the old one can take it back.
 //!
-//! The password is asked for once more. The new address gets a link that makes the change, the old one a link that prevents it, or
-//! takes it back within a week and ends all sessions: whoever took an account over must not be able to keep it by changing where its
-//! letters go. Until then nobody else can have the old address.
+//! The password is asked for once more. The new address gets a link that makes the change, together with the account's session or
+//! password: nobody gets an account with somebody else's address because its owner pressed a button. The old one gets a link that
+//! prevents the change, or takes it back within a week: whoever took an account over must not be able to keep it by changing where its
+//! letters go. So that link outlives everything but its own use and the use of an older one, and takes the password and all sessions
+//! away with it. Until then nobody else can have the old address.
 
 use crate::{
-    AccountError, Accounts, Email, Happening, MailError, StateError, Visitor,
+    AccountError, Accounts, Confirming, Email, Happening, MailError, StateError, Visitor,
     history::Fact,
     letters::{AddressChanges, AddressGone, ConfirmNewAddress},
-    links::{LinkKind, Purpose},
-    rows::{self, ADDRESSES},
+    links::{Link, LinkKind, Purpose},
+    rows::{self, ADDRESSES, Row},
+    secret::Digest,
 };
+use gatehouse_mail::EncloseError;
 use gatehouse_store::{Batch, Table, codec};
 use gatehouse_types::{PersonId, Secret, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -21,6 +25,9 @@ pub(crate) const KEPT_ADDRESSES: Table = Table::new("account-kept-addresses");
 
 const CHANGE_ENDS: Duration = Duration::from_secs(24 * 3600);
 const KEEP_ENDS: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// So often within [`KEEP_ENDS`] can a change be asked for. Each one leaves a link behind that nothing else may push out.
+const MOST_ASKED: usize = 10;
 
 /// An address that nobody else can have for a while. A stored type: its old forms must still load.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -44,13 +51,19 @@ impl Accounts {
             if present.folded() == to.folded() {
                 return Err(AccountError::SameAddress);
             }
+            self.check_asked(person).await?;
             let batch = self.ending_links(row.unchanged(), person, &[LinkKind::ChangeAddress]).await?;
             let batch = match self.is_taken_by_others(&to, person).await? {
                 true => self.telling_of_use(batch, &to).await?,
                 false => {
-                    let (batch, link) = self.linking(batch, person, Purpose::ChangeAddress { to: to.clone() }, CHANGE_ENDS).await?;
+                    let (linking, link) =
+                        self.linking(batch.clone(), person, Purpose::ChangeAddress { to: to.clone() }, CHANGE_ENDS).await?;
                     let letter = ConfirmNewAddress { link: link.address, ends: link.ends };
-                    self.mailer()?.enclose(batch, &to, &letter).await.map_err(MailError::from)?
+                    match self.mailer()?.enclose(linking, &to, &letter).await {
+                        // Answered like a letter that went out, or it would tell that nobody has the address.
+                        Err(EncloseError::Full | EncloseError::Throttled { .. }) => batch,
+                        enclosed => enclosed.map_err(MailError::from)?,
+                    }
                 }
             };
             let keep = Purpose::KeepAddress { address: present.clone() };
@@ -63,11 +76,30 @@ impl Accounts {
         .await
     }
 
+    /// Refuses one change too many, until the oldest way back is over.
+    async fn check_asked(&self, person: PersonId) -> Result<(), AccountError> {
+        let now = self.clock.now();
+        let mut ends: Vec<UnixTime> =
+            self.ways_back(person).await?.iter().map(|(_, row)| row.value.ends).filter(|ends| now < *ends).collect();
+        ends.sort();
+        match ends.len().checked_sub(MOST_ASKED).and_then(|over| ends.get(over)) {
+            Some(free) => Err(AccountError::Wait { wait: free.since(now) }),
+            None => Ok(()),
+        }
+    }
+
+    async fn ways_back(&self, person: PersonId) -> Result<Vec<(Digest, Row<Link>)>, StateError> {
+        let links = self.links_of(person).await?.into_iter();
+        Ok(links.filter(|(_, row)| row.value.purpose.kind() == LinkKind::KeepAddress).collect())
+    }
+
     /// Changes an address by the link that was sent to the new one.
     ///
     /// # Errors
-    /// The link is over, or somebody has the address by now.
-    pub async fn change_address(&self, link: &Secret, from: &Visitor) -> Result<(), AccountError> {
+    /// The link is over, it is somebody else's account, or somebody has the address by now.
+    pub async fn change_address(&self, link: &Secret, by: Confirming<'_>, from: &Visitor) -> Result<(), AccountError> {
+        let person = self.link(LinkKind::ChangeAddress, link).await?.ok_or(AccountError::LinkOver)?.value.person;
+        self.check_confirming(person, by, from).await?;
         rows::change(&self.events, || async {
             let row = self.link(LinkKind::ChangeAddress, link).await?.ok_or(AccountError::LinkOver)?;
             let (person, Purpose::ChangeAddress { to }) = (row.value.person, row.value.purpose.clone()) else {
@@ -91,8 +123,8 @@ impl Accounts {
         .await
     }
 
-    /// Prevents a change of address or takes it back, by the link that was sent to the old one. All sessions end, and a link for a new
-    /// password goes to the address.
+    /// Prevents a change of address or takes it back, by the link that was sent to the old one. All sessions end, the password is none any
+    /// more, and a link for a new one goes to the address.
     ///
     /// # Errors
     /// The link is over.
@@ -103,7 +135,13 @@ impl Accounts {
                 return Err(AccountError::LinkOver);
             };
             let batch = self.ending_links(row.deleted(), person, &[LinkKind::ChangeAddress, LinkKind::Reset]).await?;
+            // Whoever has the address by a change that is taken back does not get it again by a link of that time.
+            let used = LinkKind::KeepAddress.digest(link);
+            let later = self.ways_back(person).await?.into_iter().filter(|(at, other)| *at != used && other.value.ends >= row.value.ends);
+            let batch = later.fold(batch, |batch, (_, other)| batch.and(other.deleted()));
             let mut row = self.find_person(person).await?.ok_or(AccountError::LinkOver)?;
+            // Whoever asked for the change knows it.
+            row.value.password = self.passwords.none();
             let present = std::mem::replace(&mut row.value.email, address.clone());
             let batch = batch.and(row.rewritten());
             let batch = if present.folded() == address.folded() {
@@ -114,7 +152,7 @@ impl Accounts {
             };
             let batch = self.ending_sessions(batch, person, None).await?;
             let batch = self.telling(batch, person, Happening::AddressKept { address }, Some(from)).await?;
-            // Whoever asked for the change knows the password. A letter too many does not stop the way back.
+            // A letter too many does not stop the way back.
             let with_letter = self.resetting(batch.clone(), person, &row).await;
             Ok((with_letter.unwrap_or(batch), ()))
         })

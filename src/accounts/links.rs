@@ -21,7 +21,8 @@ pub(crate) const LINKS: Table = Table::new("account-links");
 /// The links of a person: person, then digest; without content.
 pub(crate) const LINKS_OF: Table = Table::new("account-links-of");
 
-/// The most links that somebody has; the one that ends first goes for the next.
+/// The most links that somebody has; the one that ends first goes for the next. Ways back to an old address are bounded where they are
+/// asked for, and go for none.
 const MOST: usize = 50;
 
 /// What a link does. A stored type: its old forms must still load.
@@ -47,6 +48,9 @@ pub(crate) enum LinkKind {
     KeepAddress,
     Invitation,
 }
+
+/// What ends with a password: links that whoever knew it asked for, or that set another one.
+pub(crate) const OF_A_PASSWORD: &[LinkKind] = &[LinkKind::Reset, LinkKind::ChangeAddress];
 
 /// A link as it is kept. A stored type: its old forms must still load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +134,7 @@ impl Accounts {
     ) -> Result<(Batch, NewLink), AccountError> {
         let mut batch = batch;
         let mut kept = self.links_of(person).await?;
+        kept.retain(|(_, row)| row.value.purpose.kind() != LinkKind::KeepAddress);
         kept.sort_by_key(|(_, row)| row.value.ends);
         for (digest, _) in kept.iter().take((kept.len() + 1).saturating_sub(MOST)) {
             batch = ending(batch, person, digest);

@@ -233,11 +233,16 @@ impl Passwords {
 
     /// The same for a password that was set before.
     pub(crate) async fn keep_anyway(&self, password: &NewPassword) -> Result<Kept, Busy> {
-        let mut salt = vec![0; SALT];
-        self.random.fill(&mut salt);
-        let kept = Kept::at(&self.config, salt.into(), Bytes::default());
+        let kept = self.none();
         let digest = self.compute(kept.clone(), password.0.clone()).await?;
         Ok(Kept { digest: digest.expose().to_vec().into(), ..kept })
+    }
+
+    /// What no password equals.
+    pub(crate) fn none(&self) -> Kept {
+        let mut salt = vec![0; SALT];
+        self.random.fill(&mut salt);
+        Kept::at(&self.config, salt.into(), Bytes::default())
     }
 
     /// Compares with what is kept. Without it the same work is done, and the answer is that it is wrong.

@@ -3,6 +3,7 @@
 use crate::{
     Accounts, Email, Happening, NewPassword, PasswordRefused, StateError,
     history::Fact,
+    links::OF_A_PASSWORD,
     password::{Busy, Kept, NotKept},
     rows::{self, ADDRESSES, PEOPLE, Row},
     second_factor::SecondFactor,
@@ -186,6 +187,7 @@ impl Accounts {
             let info = row.value.info(id);
             let batch = self.stating(row.rewritten(), &Fact::PersonReset { person: id })?;
             let batch = self.ending_sessions(batch, id, None).await?;
+            let batch = self.ending_links(batch, id, OF_A_PASSWORD).await?;
             let batch = self.telling(batch, id, Happening::ResetByOperator, None).await?;
             Ok((self.noticing_reset(batch, id, &row.value).await?, info))
         })

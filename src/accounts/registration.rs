@@ -85,11 +85,7 @@ impl Accounts {
     /// The link is over, or it is somebody else's account.
     pub async fn confirm_address(&self, link: &Secret, by: Confirming<'_>, from: &Visitor) -> Result<(), AccountError> {
         let person = self.link(LinkKind::Confirm, link).await?.ok_or(AccountError::LinkOver)?.value.person;
-        match by {
-            Confirming::Session(other) if other != person => return Err(AccountError::LinkOver),
-            Confirming::Session(_) => {}
-            Confirming::Password(password) => self.check_password(person, password, from).await?,
-        }
+        self.check_confirming(person, by, from).await?;
         rows::change(&self.events, || async {
             let row = self.link(LinkKind::Confirm, link).await?.ok_or(AccountError::LinkOver)?;
             let batch = self.ending_links(row.deleted(), person, &[LinkKind::Confirm]).await?;
@@ -98,6 +94,15 @@ impl Accounts {
             Ok((self.telling(batch, person, Happening::AddressConfirmed, Some(from)).await?, ()))
         })
         .await
+    }
+
+    /// Demands that whoever shows a link is the one whose account it is about.
+    pub(crate) async fn check_confirming(&self, person: PersonId, by: Confirming<'_>, from: &Visitor) -> Result<(), AccountError> {
+        match by {
+            Confirming::Session(other) if other != person => Err(AccountError::LinkOver),
+            Confirming::Session(_) => Ok(()),
+            Confirming::Password(password) => self.check_password(person, password, from).await,
+        }
     }
 
     /// Whoever showed a link that was sent to the address has confirmed it.

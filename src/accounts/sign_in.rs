@@ -7,7 +7,7 @@ use crate::{
     Accounts, Attempt, Email, Happening, NewPassword, NewSession, PasswordRefused, Proof, SecondFactorError, StateError, Visitor, counters,
     history::Fact,
     letters::Change,
-    links::LinkKind,
+    links::OF_A_PASSWORD,
     password::{Busy, Kept, NotKept, Verdict},
     rows::{self, CHALLENGES},
     secret,
@@ -190,7 +190,7 @@ impl Accounts {
             row.value.password = kept.clone();
             let batch = self.ending_sessions(row.rewritten(), person, None).await?;
             let (batch, session) = self.beginning_session(batch, person, from).await?;
-            let batch = self.ending_links(batch, person, &[LinkKind::Reset]).await?;
+            let batch = self.ending_links(batch, person, OF_A_PASSWORD).await?;
             let batch = self.telling(batch, person, Happening::PasswordChanged, Some(from)).await?;
             Ok((self.noticing(batch, &row.value, Change::Password, Some(from)).await?, session))
         })

@@ -68,6 +68,15 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
     beginning(accounts).and(changing(accounts))
 }
 
+/// Who shows a link: the password that came with it, or the session.
+fn confirming(body: &ConfirmBody, caller: Option<Extension<Caller>>) -> Result<Confirming<'_>, AccountError> {
+    match (&body.password, caller.and_then(|caller| caller.in_any_session())) {
+        (Some(password), _) => Ok(Confirming::Password(&password.0)),
+        (None, Some((person, _))) => Ok(Confirming::Session(person)),
+        (None, None) => Err(AccountError::Wrong),
+    }
+}
+
 fn beginning(accounts: &Accounts) -> Routes {
     Routes::new()
         .post(
@@ -91,13 +100,7 @@ fn beginning(accounts: &Accounts) -> Routes {
                 .refuses(refusals::LINK)
                 .refuses(refusals::PASSWORD),
             with!(accounts, |_granted: Granted<SignIn>, from: From, caller: Option<Extension<Caller>>, body: Body<ConfirmBody>| {
-                let session = caller.and_then(|caller| caller.in_any_session());
-                let by = match (&body.0.password, session) {
-                    (Some(password), _) => Confirming::Password(&password.0),
-                    (None, Some((person, _))) => Confirming::Session(person),
-                    (None, None) => return Err(AccountError::Wrong.into()),
-                };
-                accounts.confirm_address(&body.0.link.0, by, &from).await?;
+                accounts.confirm_address(&body.0.link.0, confirming(&body.0, caller)?, &from).await?;
                 Answer::Ok(NoContent)
             }),
         )
@@ -155,9 +158,13 @@ fn changing(accounts: &Accounts) -> Routes {
         )
         .post(
             "/v1/address/confirm",
-            doc("Change the address by the link that was sent to the new one").refuses(refusals::LINK).refuses(refusals::ADDRESS),
-            with!(accounts, |_granted: Granted<SignIn>, from: From, body: Body<LinkBody>| {
-                accounts.change_address(&body.0.link.0, &from).await?;
+            doc("Change the address by the link that was sent to the new one")
+                .about("Takes the password of the account, or its session.")
+                .refuses(refusals::LINK)
+                .refuses(refusals::ADDRESS)
+                .refuses(refusals::PASSWORD),
+            with!(accounts, |_granted: Granted<SignIn>, from: From, caller: Option<Extension<Caller>>, body: Body<ConfirmBody>| {
+                accounts.change_address(&body.0.link.0, confirming(&body.0, caller)?, &from).await?;
                 Answer::Ok(NoContent)
             }),
         )

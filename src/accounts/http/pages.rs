@@ -91,15 +91,20 @@ fn links(accounts: &Accounts) -> Routes {
         .get(
             LinkKind::ChangeAddress.path(),
             page_of("Open the page that changes an address"),
-            |_granted: Granted<SignIn>, link: Query<Carried>| async move { changing(&link.secret, None).into_response() },
+            |_granted: Granted<SignIn>, caller: Session, link: Query<Carried>| async move {
+                changing(&link.secret, signed_in(caller).is_some(), None).into_response()
+            },
         )
         .post(
             LinkKind::ChangeAddress.path(),
-            form_of("Change an address from its page", &[LINK, ADDRESS]),
-            with!(accounts, |_granted: Granted<SignIn>, from: From, sent: Posted| {
-                let Sent { secret, .. } = read(sent)?;
-                let done = accounts.change_address(&Secret::from(secret.clone()), &from).await;
-                after(done, "This is the address of your account now.", |why| changing(&secret, Some(why)))
+            form_of("Change an address from its page", &[LINK, ADDRESS, PASSWORD]),
+            with!(accounts, |_granted: Granted<SignIn>, from: From, caller: Session, sent: Posted| {
+                let session = signed_in(caller);
+                let Sent { secret, password, .. } = read(sent)?;
+                let password = Secret::from(password);
+                let by = session.map_or(Confirming::Password(&password), Confirming::Session);
+                let done = accounts.change_address(&Secret::from(secret.clone()), by, &from).await;
+                after(done, "This is the address of your account now.", |why| changing(&secret, session.is_some(), Some(why)))
             }),
         )
         .get(
@@ -216,14 +221,17 @@ fn new_password() -> Field<'static> {
     Field { name: "password", label: "New password", kind: "password", autocomplete: "new-password", ..Field::default() }
 }
 
+/// A form whose sender has to be the owner of the account: the session says so, or the password does.
+fn owned(kind: LinkKind, secret: &str, session: bool, label: &str) -> Form {
+    let form = form(kind, secret);
+    if session {
+        return form;
+    }
+    form.field(Field { name: "password", label, kind: "password", autocomplete: "current-password", ..Field::default() })
+}
+
 fn confirming(secret: &str, session: bool, wrong: Option<&dyn Fault>) -> Page {
-    let form = form(LinkKind::Confirm, secret);
-    let form = if session {
-        form
-    } else {
-        let label = "The password of your new account";
-        form.field(Field { name: "password", label, kind: "password", autocomplete: "current-password", ..Field::default() })
-    };
+    let form = owned(LinkKind::Confirm, secret, session, "The password of your new account");
     page("Confirm your address", wrong).form(form.button("Confirm"))
 }
 
@@ -232,12 +240,14 @@ fn resetting(secret: &str, wrong: Option<&dyn Fault>) -> Page {
     page.form(form(LinkKind::Reset, secret).field(new_password()).button("Set the password"))
 }
 
-fn changing(secret: &str, wrong: Option<&dyn Fault>) -> Page {
-    page("Use this address", wrong).form(form(LinkKind::ChangeAddress, secret).button("Use this address"))
+fn changing(secret: &str, session: bool, wrong: Option<&dyn Fault>) -> Page {
+    let form = owned(LinkKind::ChangeAddress, secret, session, "The password of your account");
+    page("Use this address", wrong).form(form.button("Use this address"))
 }
 
 fn keeping(secret: &str, wrong: Option<&dyn Fault>) -> Page {
-    let page = page("Keep your address", wrong).text("The change is taken back, and all sessions end.");
+    let page = page("Keep your address", wrong)
+        .text("The change is taken back, all sessions end, and the password is none any more: a letter lets you set a new one.");
     page.form(form(LinkKind::KeepAddress, secret).button("Keep this address"))
 }
 

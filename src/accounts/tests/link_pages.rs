@@ -136,10 +136,14 @@ async fn an_address_changes_and_an_account_goes_over_http() {
     let post = door.world.post().await;
     let find = |kind| post.iter().find_map(|letter| letter.link(kind)).expect("a link");
     let (change, keep) = (find(LinkKind::ChangeAddress), find(LinkKind::KeepAddress));
-    assert_eq!(door.form(LinkKind::ChangeAddress.path(), &[], &form(&change, "")).await.status, StatusCode::OK);
-    assert_eq!(door.post("/v1/address/confirm", &[], json!({ "link": text(&change) })).await.body["code"], "link-over");
+    assert_eq!(door.form(LinkKind::ChangeAddress.path(), &[], &form(&change, "")).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(door.form(LinkKind::ChangeAddress.path(), &ours, &form(&change, "")).await.status, StatusCode::OK);
+    assert_eq!(door.post("/v1/address/confirm", &ours, json!({ "link": text(&change) })).await.body["code"], "link-over");
     assert_eq!(door.form(LinkKind::KeepAddress.path(), &[], &form(&keep, "")).await.status, StatusCode::OK);
     assert_eq!(door.post("/v1/address/keep", &[], json!({ "link": text(&keep) })).await.status, StatusCode::NOT_FOUND);
+    let link = door.world.link("ann@example.com", LinkKind::Reset).await;
+    let set = door.form(LinkKind::Reset.path(), &[], &form(&link, "&password=tall+ships+sail")).await;
+    assert_eq!(set.status, StatusCode::OK, "{}", set.text);
     let cookie = door.cookie().await;
     let ours = [("cookie", cookie.as_str()), OURS];
     assert_eq!(door.post("/v1/me/delete", &ours, json!({ "password": PASSWORD })).await.status, StatusCode::NO_CONTENT);
