@@ -19,8 +19,8 @@ use std::time::Duration;
 
 const ENROLLING_ENDS: Duration = Duration::from_secs(600);
 const RECOVERY_CODES: usize = 10;
-/// 80 bits: nobody guesses one, and a fast digest keeps it.
-const RECOVERY_BYTES: usize = 10;
+/// 120 bits: nobody guesses one, and a fast digest keeps it. Older ones had 80.
+const RECOVERY_BYTES: usize = 15;
 const RECOVERY_PURPOSE: &str = "recovery code";
 
 /// How far somebody's second factor is. A stored type: its old forms must still load.
@@ -197,7 +197,7 @@ impl Accounts {
         let mut bytes = vec![0; RECOVERY_BYTES];
         self.random.fill(&mut bytes);
         let letters = secret::lower_case(&BASE32_NOPAD, &Secret::new(bytes));
-        let groups: Vec<&str> = [0..4, 4..8, 8..12, 12..16].into_iter().filter_map(|group| letters.get(group)).collect();
+        let groups: Vec<&str> = (0..letters.len()).step_by(4).filter_map(|start| letters.get(start..start + 4)).collect();
         Secret::from(groups.join("-"))
     }
 }

@@ -74,6 +74,13 @@ fn code(secret: &str, later: bool) -> Option<String> {
 }
 
 #[test]
+fn a_new_installation_has_nobody_in_it() {
+    let server = crate::support::start(crate::support::PLAIN);
+    let listed = admin(&server, &["list"], "");
+    assert_eq!(serde_json::from_slice::<Value>(&listed.stdout).expect("JSON"), json!([]), "{listed:?}");
+}
+
+#[test]
 fn somebody_signs_in_turns_codes_on_and_gives_a_program_a_token_for_one_address() {
     let (server, _authority) = start_https(HTTPS);
     let added = admin(&server, &["add", "ann@example.com", "--name", "Ann", "--operator", "--password-stdin"], PASSWORD);

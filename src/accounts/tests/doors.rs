@@ -155,6 +155,14 @@ async fn a_token_reads_what_its_scope_names_and_makes_no_credentials() {
     assert_eq!(door.ask(Method::DELETE, &member, &shows, None).await.status, StatusCode::FORBIDDEN);
     let listed = door.get("/v1/tokens", &shows).await.body.to_string();
     assert!(!listed.contains(made.body["token"].as_str().expect("a token")));
+    let acme = door.world.accounts.add_organisation(door.world.ann.id, "Acme").await.expect("made").id.to_string();
+    let elsewhere = [("authorization", bearer.as_str()), ("gatehouse-organisation", acme.as_str())];
+    assert_eq!(
+        door.get("/v1/members", &elsewhere).await.status,
+        StatusCode::FORBIDDEN,
+        "its owner may, and the token was made for another"
+    );
+    assert_eq!(door.get("/v1/members", &shows).await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -192,3 +192,19 @@ async fn a_program_acts_in_its_own_organisation_and_one_of_ours_where_it_is_let(
     let again = browser.get(&door, &path).await;
     assert!(location(&again).is_some(), "one organisation was chosen before");
 }
+
+#[tokio::test]
+async fn what_is_typed_as_a_password_is_hidden_and_managers_of_passwords_are_helped() {
+    let door = Door::new().await;
+    let app = App::new(&door).await;
+    let sign_in = Browser::default().get(&door, &app.path(&[])).await;
+    let field = |page: &str| {
+        let (_, rest) = page.split_once("name=\"password\"").unwrap_or_else(|| panic!("no field: {page}"));
+        rest.split_once('>').expect("a tag").0.to_owned()
+    };
+    let present = field(&sign_in.text);
+    assert!(present.contains("type=\"password\"") && present.contains("autocomplete=\"current-password\""), "{present}");
+    let new = field(&door.get("/account/reset?secret=x", &[]).await.text);
+    assert!(new.contains("type=\"password\"") && new.contains("autocomplete=\"new-password\""), "{new}");
+    assert!(!sign_in.text.contains("<script") && !sign_in.text.contains("onpaste"));
+}
