@@ -41,10 +41,18 @@ pub enum Blame {
 /// A letter on its way.
 pub type Carried<'a> = Pin<Box<dyn Future<Output = Result<(), NotCarried>> + Send + 'a>>;
 
+/// Letting go of what was held for letters.
+pub type Resting<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// Takes letters away. When it answers that all is well, somebody else is responsible for the letter.
 pub trait Carrier: Send + Sync + fmt::Debug {
     /// Carries one letter.
     fn carry<'a>(&'a self, envelope: &'a Envelope, letter: &'a Secret) -> Carried<'a>;
+
+    /// No more letters wait: what is held for them is let go.
+    fn rest(&self) -> Resting<'_> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 impl NotCarried {

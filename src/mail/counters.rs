@@ -4,6 +4,7 @@ use gatehouse_base::telemetry::{Metric, MetricKind};
 
 const QUEUED: &str = "gatehouse_mail_queued_total";
 const REFUSED: &str = "gatehouse_mail_refused_total";
+const CONNECTIONS: &str = "gatehouse_mail_connections_total";
 const SENT: &str = "gatehouse_mail_sent_total";
 const FAILED: &str = "gatehouse_mail_failed_total";
 const DEAD: &str = "gatehouse_mail_dead_total";
@@ -19,6 +20,12 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Counter,
         labels: &["reason"],
         help: "Letters that were not: the outbox is `full`, or the same letter went to the same address too often (`throttled`).",
+    },
+    Metric {
+        name: CONNECTIONS,
+        kind: MetricKind::Counter,
+        labels: &[],
+        help: "Connections to the mail server; each carries `[mail.smtp] letters` letters at most.",
     },
     Metric {
         name: SENT,
@@ -55,6 +62,10 @@ pub(crate) fn queued(letter: &'static str) {
 
 pub(crate) fn refused(reason: &'static str) {
     metrics::counter!(REFUSED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn connected() {
+    metrics::counter!(CONNECTIONS).increment(1);
 }
 
 /// The word comes from a row that we wrote, and letters are types of this program: there are few.

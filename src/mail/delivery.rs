@@ -41,6 +41,12 @@ pub struct Round {
     pub server_away: bool,
 }
 
+impl Round {
+    fn is_full(&self) -> bool {
+        !self.server_away && self.sent + self.postponed + self.given_up >= ROUND
+    }
+}
+
 impl Outbox {
     /// Carries letters away until it is told to stop. A letter that is under way at that moment may go out twice.
     pub async fn run(&self, carrier: Arc<dyn Carrier>, stopped: impl Future<Output = ()>) {
@@ -50,7 +56,7 @@ impl Outbox {
         loop {
             let round = tokio::select! {
                 round = self.deliver_due(&*carrier) => round,
-                () = &mut stopped => return,
+                () = &mut stopped => return carrier.rest().await,
             };
             if let Err(error) = self.measure().await {
                 tracing::debug!(cause = with_causes(&error), "letters were not counted");
@@ -78,6 +84,15 @@ impl Outbox {
     /// # Errors
     /// The store cannot be read or written.
     pub async fn deliver_due(&self, carrier: &dyn Carrier) -> Result<Round, OutboxError> {
+        let round = self.round(carrier).await;
+        // A full round is followed by the next one, for which the connection stays.
+        if !round.as_ref().is_ok_and(Round::is_full) {
+            carrier.rest().await;
+        }
+        round
+    }
+
+    async fn round(&self, carrier: &dyn Carrier) -> Result<Round, OutboxError> {
         let now = self.clock.now();
         let due = Range::between(Vec::new(), Vec::from(Key::new().number(rows::millis(now).saturating_add(1))));
         let mut round = Round::default();

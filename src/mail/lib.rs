@@ -28,7 +28,7 @@ mod tests;
 
 pub use capture::Capture;
 pub use care::LetterInfo;
-pub use carrier::{Blame, Carried, Carrier, Envelope, NotCarried};
+pub use carrier::{Blame, Carried, Carrier, Envelope, NotCarried, Resting};
 pub use config::{Config, Delivery};
 pub use content::{Content, Letter};
 pub use counters::METRICS;

@@ -1,7 +1,8 @@
 //! A mail server of one's own: aiosmtpd, on a port that is free.
 //!
 //! Some recipients are treated as mail servers sometimes treat them: `unknown@` is refused for good, `greylisted@` the first time,
-//! `slow@` gets no answer, and the first letter to `held@` is accepted without a word. The sender `stranger@` is refused.
+//! `slow@` gets no answer, and the first letter to `held@` is accepted without a word. After a letter to `enough@` the next one on the same
+//! connection is put off with 421, after one to `hangs-up@` the connection is gone. The sender `stranger@` is refused.
 
 use crate::process::{Process, command, poll_until};
 use std::{
@@ -53,6 +54,8 @@ pub struct Accepted {
     pub encrypted: bool,
     /// Whether its sender had shown a password.
     pub authenticated: bool,
+    /// The number of the connection that it came over.
+    pub connection: u64,
 }
 
 impl Accepted {
@@ -143,5 +146,6 @@ fn accepted(json: &[u8]) -> Accepted {
         data: letter["data"].as_str().unwrap_or_default().to_owned(),
         encrypted: letter["encrypted"] == true,
         authenticated: letter["authenticated"] == true,
+        connection: letter["connection"].as_u64().unwrap_or_default(),
     }
 }

@@ -15,10 +15,17 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 folder, options = sys.argv[1], json.loads(sys.argv[2])
 numbers = itertools.count()
+connections = itertools.count()
 seen = set()
 
 
 class Handler:
+    """One for each connection."""
+
+    def __init__(self):
+        self.connection = next(connections)
+        self.before = None
+
     async def handle_RCPT(self, server, session, envelope, address, rcpt_options):
         person = address.split("@")[0]
         if person == "unknown":
@@ -32,6 +39,11 @@ class Handler:
         return "250 2.1.5 ok"
 
     async def handle_MAIL(self, server, session, envelope, address, mail_options):
+        if self.before == "enough":
+            return "421 4.7.0 so many letters are enough"
+        if self.before == "hangs-up":
+            server.transport.abort()
+            return "421 4.7.0 nobody hears this"
         if address.startswith("stranger@"):
             return "550 5.7.1 this sender may not use this server"
         envelope.mail_from = address
@@ -44,6 +56,7 @@ class Handler:
             "data": envelope.content.decode("utf-8", "replace"),
             "encrypted": server.transport.get_extra_info("sslcontext") is not None,
             "authenticated": bool(session.authenticated),
+            "connection": self.connection,
         }
         name = os.path.join(folder, "%08d.json" % next(numbers))
         with open(name + ".part", "w") as file:
@@ -53,6 +66,7 @@ class Handler:
             # Accepted, and nobody hears of it: what a crash or a cut cable looks like.
             seen.add(envelope.rcpt_tos[0])
             await asyncio.sleep(3600)
+        self.before = envelope.rcpt_tos[0].split("@")[0]
         return "250 2.0.0 accepted"
 
 

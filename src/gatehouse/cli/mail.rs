@@ -103,7 +103,11 @@ fn test(context: &Context, config: &Config, to: Email) -> Result<(), Failure> {
     let carrier = setup.ok_or_else(no_mail)?;
     let (envelope, letter) = gatehouse_mail::trial(&config.mail, &config.external_address.to_string(), to, SystemClock.now())
         .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-    let carried = context.block_on(async { Ok(carrier.carry(&envelope, &letter).await) })?;
+    let carried = context.block_on(async {
+        let carried = carrier.carry(&envelope, &letter).await;
+        carrier.rest().await;
+        Ok(carried)
+    })?;
     carried.map_err(|refused| {
         let exit = if refused.blame == Blame::Letter { Exit::Invalid } else { Exit::Unavailable };
         Failure::new(exit, format!("the letter was not taken ({}): {refused}", refused.reason))

@@ -20,6 +20,8 @@ pub struct Config {
     pub anchors: Option<PathBuf>,
     /// How long the server may take to let us in, to greet us, and for three steps of the rest. Default 30 s.
     pub timeout: Duration,
+    /// How many letters go over one connection at most. Default 100; with 1 each letter has its own.
+    pub letters: u32,
 }
 
 /// How a connection is secured.
@@ -52,6 +54,7 @@ impl Configure for Config {
         let password = from.secret("password");
         let anchors = from.path("anchors");
         let timeout = from.within("timeout", Duration::from_secs(30), Duration::from_secs(1)..=Duration::from_secs(300));
+        let letters = from.within("letters", 100, 1..=10_000);
         let danger = from.or("danger_unencrypted", false);
         if user.is_some() != mentioned {
             let text = "and `user` go together: the password comes from the file that `password_file` names, or from the environment";
@@ -67,7 +70,7 @@ impl Configure for Config {
                 false => from.refuse("security", "is \"plain\" for a server elsewhere; `danger_unencrypted = true` would allow that"),
             }
         }
-        Some(Self { host: host?, port, security, credentials: user.zip(password), anchors, timeout })
+        Some(Self { host: host?, port, security, credentials: user.zip(password), anchors, timeout, letters })
     }
 }
 

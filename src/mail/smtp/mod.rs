@@ -1,34 +1,26 @@
 //! Handing letters to a mail server (RFC 5321, submission by RFC 6409).
 //!
-//! One connection a letter, encrypted before anything that matters is said, unless the server is on this machine or the danger was
-//! named. Who is to blame for a refusal depends on where it comes: a wrong password or sender is ours and no letter's, a recipient
+//! Letters that wait together go over one connection, so many of them at most, encrypted before anything that matters is said, unless the
+//! server is on this machine or the danger was named. When none waits any more the connection is ended ([`Carrier::rest`]). Who is to blame for a refusal depends on where it comes: a wrong password or sender is ours and no letter's, a recipient
 //! that does not exist is that letter's for good, and 4xx is for now (greylisting is that).
 
 mod config;
+mod conversation;
 mod preface;
 mod wire;
 
 pub use config::{Config, Security};
 
-use crate::carrier::{Blame, Carried, Carrier, Envelope, NotCarried};
+use crate::carrier::{Blame, Carried, Carrier, Envelope, NotCarried, Resting};
+use conversation::{Conversation, Said};
 use gatehouse_types::Secret;
-use lettre::transport::smtp::{
-    Error as SmtpError,
-    authentication::{Credentials, Mechanism},
-    client::AsyncSmtpConnection,
-    commands::{Data, Mail, Rcpt},
-    extension::{ClientId, Extension, MailBodyParameter, MailParameter},
-    response::Severity,
-};
+use lettre::transport::smtp::{Error as SmtpError, extension::ClientId, response::Severity};
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
-use std::{fmt, sync::Arc, time::Duration};
-use tokio::time::timeout;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tokio_rustls::TlsConnector;
-
-/// How long a server may take to say goodbye, once it has the letter.
-const GOODBYE: Duration = Duration::from_secs(1);
-/// A letter is several questions and answers; each step that the library does not bound by itself is within this many time-outs.
-const STEPS: u32 = 3;
 
 /// A mail server.
 pub struct Smtp {
@@ -36,6 +28,8 @@ pub struct Smtp {
     /// How we introduce ourselves.
     name: ClientId,
     tls: TlsConnector,
+    /// The connection over which the next letter goes. Whoever carries one has it in hand: one that was given up half-way is never here.
+    open: Mutex<Option<Conversation>>,
 }
 
 /// A mail server cannot be used.
@@ -78,53 +72,54 @@ impl Smtp {
             Ok(std::net::IpAddr::V6(address)) => ClientId::Ipv6(address),
             Err(_) => ClientId::Domain(name.to_owned()),
         };
-        Ok(Self { config, name, tls: TlsConnector::from(Arc::new(tls)) })
+        Ok(Self { config, name, tls: TlsConnector::from(Arc::new(tls)), open: Mutex::default() })
     }
 
     async fn submit(&self, envelope: &Envelope, letter: &Secret) -> Result<(), NotCarried> {
-        let patience = self.config.timeout;
-        let opened = timeout(patience, wire::open(&self.config, &self.tls, &self.name)).await;
-        let stream = opened.map_err(|_| too_slow("to let us in"))??;
-        let connected = timeout(patience, AsyncSmtpConnection::connect_with_transport(stream, &self.name)).await;
-        let mut connection = connected.map_err(|_| too_slow("to greet us"))?.map_err(|error| told(&error, Stage::Greeting))?;
-        let said = timeout(patience * STEPS, self.converse(&mut connection, envelope, letter)).await;
-        said.map_err(|_| too_slow("to take a letter"))??;
-        // It has the letter; whether it says goodbye changes nothing.
-        let _ = timeout(GOODBYE, connection.quit()).await;
-        Ok(())
+        let open = self.open().take();
+        if let Some(open) = open {
+            if open.letters() < self.config.letters {
+                match self.over(open, envelope, letter).await {
+                    Said::Taken => return Ok(()),
+                    Said::Refused(why) => return Err(why),
+                    Said::NotHere(why) => tracing::debug!(text = why.text, "a connection to the mail server was used up"),
+                }
+            } else {
+                open.end().await;
+            }
+        }
+        let fresh = Conversation::begin(&self.config, &self.tls, &self.name).await?;
+        match self.over(fresh, envelope, letter).await {
+            Said::Taken => Ok(()),
+            Said::Refused(why) | Said::NotHere(why) => Err(why),
+        }
     }
 
-    async fn converse(&self, to: &mut AsyncSmtpConnection, envelope: &Envelope, letter: &Secret) -> Result<(), NotCarried> {
-        if let Some((user, password)) = &self.config.credentials {
-            let password = String::from_utf8_lossy(password.expose()).into_owned();
-            let shown = to.auth(&[Mechanism::Plain, Mechanism::Login], &Credentials::new(user.clone(), password)).await;
-            shown.map_err(|error| told(&error, Stage::Authentication))?;
+    async fn over(&self, conversation: Conversation, envelope: &Envelope, letter: &Secret) -> Said {
+        let (said, left) = conversation.carry(self.config.timeout, envelope, letter).await;
+        *self.open() = left;
+        said
+    }
+
+    async fn end(&self) {
+        let open = self.open().take();
+        if let Some(open) = open {
+            open.end().await;
         }
-        let mut parameters = Vec::new();
-        let can = |extension| to.server_info().supports_feature(extension);
-        if !envelope.to.as_str().is_ascii() || !envelope.from.as_str().is_ascii() {
-            if !can(Extension::SmtpUtfEight) {
-                let text = "the mail server takes no addresses beyond ASCII (SMTPUTF8)";
-                return Err(NotCarried::new(Blame::Letter, "refusal", text));
-            }
-            parameters.push(MailParameter::SmtpUtfEight);
-        }
-        if !letter.expose().is_ascii() {
-            parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
-        }
-        let mail = Mail::new(Some(envelope.from.address()), parameters);
-        to.command(mail).await.map_err(|error| told(&error, Stage::Sender))?;
-        let recipient = Rcpt::new(envelope.to.address(), Vec::new());
-        to.command(recipient).await.map_err(|error| told(&error, Stage::Letter))?;
-        to.command(Data).await.map_err(|error| told(&error, Stage::Letter))?;
-        to.message(letter.expose()).await.map_err(|error| told(&error, Stage::Letter))?;
-        Ok(())
+    }
+
+    fn open(&self) -> MutexGuard<'_, Option<Conversation>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Carrier for Smtp {
     fn carry<'a>(&'a self, envelope: &'a Envelope, letter: &'a Secret) -> Carried<'a> {
         Box::pin(self.submit(envelope, letter))
+    }
+
+    fn rest(&self) -> Resting<'_> {
+        Box::pin(self.end())
     }
 }
 
@@ -135,6 +130,8 @@ enum Stage {
     Authentication,
     Sender,
     Letter,
+    /// From here on the server may have the letter, whatever we hear.
+    Content,
 }
 
 fn told(error: &SmtpError, stage: Stage) -> NotCarried {
@@ -152,9 +149,9 @@ fn told(error: &SmtpError, stage: Stage) -> NotCarried {
         Stage::Greeting => NotCarried::new(Blame::Server, "connection", text),
         // Nobody's letter is lost because our own address or quota is refused.
         Stage::Sender if permanent => NotCarried::new(Blame::Server, "sender", text),
-        Stage::Letter if permanent => NotCarried::new(Blame::Letter, "refusal", text),
-        Stage::Sender | Stage::Letter if closing => NotCarried::new(Blame::Server, "connection", text),
-        Stage::Sender | Stage::Letter => NotCarried::new(Blame::Moment, "postponed", text),
+        Stage::Letter | Stage::Content if permanent => NotCarried::new(Blame::Letter, "refusal", text),
+        Stage::Sender | Stage::Letter | Stage::Content if closing => NotCarried::new(Blame::Server, "connection", text),
+        Stage::Sender | Stage::Letter | Stage::Content => NotCarried::new(Blame::Moment, "postponed", text),
     }
 }
 

@@ -43,7 +43,7 @@ impl Certificates {
 
 fn config(address: SocketAddr, security: Security, anchors: Option<PathBuf>) -> SmtpConfig {
     let host = "localhost".to_owned();
-    SmtpConfig { host, port: address.port(), security, credentials: None, anchors, timeout: Duration::from_secs(20) }
+    SmtpConfig { host, port: address.port(), security, credentials: None, anchors, timeout: Duration::from_secs(20), letters: 100 }
 }
 
 fn envelope(to: &str) -> Envelope {
@@ -53,7 +53,10 @@ fn envelope(to: &str) -> Envelope {
 
 async fn carried(config: SmtpConfig, to: &str) -> Result<(), NotCarried> {
     let letter = Secret::from("Subject: x\r\nMessage-ID: <1@example.com>\r\n\r\nHello.\r\n.\r\n..dots\r\n".to_owned());
-    Smtp::new(config, "gatehouse.example.com").expect("set up").carry(&envelope(to), &letter).await
+    let smtp = Smtp::new(config, "gatehouse.example.com").expect("set up");
+    let carried = smtp.carry(&envelope(to), &letter).await;
+    smtp.rest().await;
+    carried
 }
 
 fn plain() -> Option<MailServer> {
@@ -156,6 +159,47 @@ async fn greylisting_and_refusal_end_as_they_should_in_the_outbox() {
     assert_eq!(world.deliver(&smtp).await.sent, 1);
     let left = world.outbox.letters().await.expect("letters");
     assert!(left.len() == 1 && left[0].due.is_none() && left[0].to.as_str() == "unknown@example.com", "{left:?}");
+}
+
+/// On which connections letters to these came, in order.
+async fn connections(server: &MailServer, letters: u32, people: &[&str]) -> Vec<u64> {
+    let world = World::new().await;
+    for person in people {
+        world.write(&format!("{person}@example.com"), &Notice).await;
+        world.pass(Duration::from_millis(1));
+    }
+    let config = SmtpConfig { letters, ..config(server.address(), Security::Plain, None) };
+    let smtp = Smtp::new(config, "gatehouse.example.com").expect("set up");
+    world.deliver(&smtp).await;
+    let arrived = server.letters();
+    let first = arrived.first().map_or(0, |letter| letter.connection);
+    arrived.iter().map(|letter| letter.connection - first).collect()
+}
+
+#[tokio::test]
+async fn letters_that_wait_together_share_a_connection_and_so_many_at_most() {
+    let Some(server) = plain() else { return };
+    assert_eq!(connections(&server, 100, &["ann", "ben", "cleo", "dora", "eve"]).await, [0, 0, 0, 0, 0]);
+    let Some(server) = plain() else { return };
+    assert_eq!(connections(&server, 2, &["ann", "ben", "cleo", "dora", "eve"]).await, [0, 0, 1, 1, 2]);
+    let Some(server) = plain() else { return };
+    assert_eq!(connections(&server, 1, &["ann", "ben"]).await, [0, 1]);
+}
+
+#[tokio::test]
+async fn a_letter_that_was_refused_leaves_nothing_to_the_next_one_on_the_same_connection() {
+    let Some(server) = plain() else { return };
+    assert_eq!(connections(&server, 100, &["ann", "unknown", "greylisted", "ben"]).await, [0, 0]);
+    let recipients: Vec<_> = server.letters().into_iter().map(|letter| letter.to).collect();
+    assert_eq!(recipients, [["ann@example.com"], ["ben@example.com"]]);
+}
+
+#[tokio::test]
+async fn a_server_that_has_had_enough_of_a_connection_gets_the_next_letter_over_another() {
+    for last in ["enough", "hangs-up"] {
+        let Some(server) = plain() else { return };
+        assert_eq!(connections(&server, 100, &["ann", last, "ben", "cleo"]).await, [0, 0, 1, 1], "{last}");
+    }
 }
 
 #[tokio::test]
