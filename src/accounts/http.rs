@@ -21,6 +21,7 @@ pub(crate) fn routes(accounts: &Accounts) -> Routes {
         .and(tokens::routes(accounts))
         .and(members::routes(accounts))
         .and(clients::routes(accounts))
+        .and(devices::routes(accounts))
         .and(life::routes(accounts))
         .and(invitations::routes(accounts))
         .and(instance::routes(accounts))
@@ -39,6 +40,7 @@ macro_rules! with {
 }
 
 mod clients;
+mod devices;
 mod instance;
 mod invitations;
 mod life;

@@ -168,3 +168,12 @@ pub(crate) const SUSPENSION: &[Refusal] = &[Refusal::new(NotFound, "no-such-orga
 
 /// `OutboxError` and `MailError` where a letter is named.
 pub(crate) const NAMED_LETTER: &[Refusal] = &[Refusal::new(NotFound, "no-such-letter"), Refusal::new(Conflict, "no-mail")];
+
+/// `AdmissionError` where a code is made.
+pub(crate) const ONBOARDING: &[Refusal] = &[Refusal::new(Exhausted, "too-many-onboarding-codes")];
+
+/// `AdmissionError` where a code is named.
+pub(crate) const NAMED_ONBOARDING: &[Refusal] = &[Refusal::new(NotFound, "no-such-onboarding-code")];
+
+/// `AdmissionError` where an admission is named.
+pub(crate) const NAMED_ADMISSION: &[Refusal] = &[Refusal::new(NotFound, "no-such-admission")];

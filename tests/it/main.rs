@@ -1,6 +1,7 @@
 //! The product driven from outside, and the rules that hold for the tree as a whole.
 
 mod accounts;
+mod admissions;
 mod backup;
 mod canaries;
 mod coap;

@@ -68,9 +68,18 @@ impl ForeignAuthority {
 
     /// A leaf for `localhost` with this serial number: its certificate and its key.
     pub(crate) fn leaf(&self, serial: u64, usage: ExtendedKeyUsagePurpose) -> (String, String) {
+        self.leaf_of(serial, usage, "localhost", vec!["localhost".to_owned()])
+    }
+
+    /// A leaf for a client of this name.
+    pub(crate) fn client(&self, serial: u64, name: &str) -> (String, String) {
+        self.leaf_of(serial, ExtendedKeyUsagePurpose::ClientAuth, name, Vec::new())
+    }
+
+    fn leaf_of(&self, serial: u64, usage: ExtendedKeyUsagePurpose, name: &str, hosts: Vec<String>) -> (String, String) {
         let key = KeyPair::generate().expect("key");
-        let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
-        parameters.distinguished_name.push(DnType::CommonName, "localhost");
+        let mut parameters = CertificateParams::new(hosts).expect("parameters");
+        parameters.distinguished_name.push(DnType::CommonName, name);
         parameters.serial_number = Some(SerialNumber::from(serial));
         parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         parameters.extended_key_usages = vec![usage];

@@ -34,7 +34,7 @@ pub(super) struct Alarm {
 }
 
 /// An alarm as members see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AlarmInfo {
     /// When.
     pub at: UnixTime,

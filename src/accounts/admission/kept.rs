@@ -59,12 +59,15 @@ impl Admissions {
             range = range.after(&key_of(of.organisation, after));
         }
         let limit = limit.clamp(1, MOST_TOLD);
-        let rows = self.accounts.events.store().scan(ADMISSIONS, range, limit).await?;
         let mut told = Vec::new();
-        for (key, entry) in rows {
-            let admission: Admission = codec::decode(&entry.value)?;
-            if !admission.is_over(now, self.config().idle) {
-                told.extend(key.get(16..).and_then(AdmissionId::from_key).map(|id| admission.info(id)));
+        while told.len() < limit {
+            let rows = self.accounts.events.store().scan(ADMISSIONS, range.clone(), limit - told.len()).await?;
+            let Some((last, _)) = rows.last() else { break };
+            range = range.after(last);
+            for (key, entry) in &rows {
+                let admission: Admission = codec::decode(&entry.value)?;
+                let id = key.get(16..).and_then(AdmissionId::from_key).filter(|_| !admission.is_over(now, self.config().idle));
+                told.extend(id.map(|id| admission.info(id)));
             }
         }
         Ok(told)

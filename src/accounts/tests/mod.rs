@@ -13,6 +13,7 @@ mod leaving;
 mod link_pages;
 mod notices;
 mod oauth;
+mod onboarding;
 mod organisations;
 mod pages;
 mod post;

@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A client of Ann's organisation, made over the door.
-struct Program {
-    id: String,
+pub(super) struct Program {
+    pub(super) id: String,
     secret: String,
 }
 
 impl Program {
-    async fn new(door: &Door, role: &str, scopes: &[&str]) -> Self {
+    pub(super) async fn new(door: &Door, role: &str, scopes: &[&str]) -> Self {
         let cookie = door.cookie().await;
         let body = json!({ "name": "agent", "role": role, "scopes": scopes });
         let made = door.post("/v1/clients", &[("cookie", &cookie), OURS], body).await;
@@ -33,11 +33,11 @@ impl Program {
         format!("Basic {}", BASE64.encode(format!("{}:{}", self.id, self.secret).as_bytes()))
     }
 
-    async fn ask(&self, door: &Door, path: &str, form: &str) -> Answer {
+    pub(super) async fn ask(&self, door: &Door, path: &str, form: &str) -> Answer {
         door.form(path, &[("authorization", &self.basic())], form).await
     }
 
-    async fn token(&self, door: &Door) -> String {
+    pub(super) async fn token(&self, door: &Door) -> String {
         let answer = self.ask(door, "/oauth/token", "grant_type=client_credentials").await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         answer.body["access_token"].as_str().expect("a token").to_owned()

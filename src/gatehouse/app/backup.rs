@@ -173,6 +173,9 @@ pub enum BackupError {
         "the backup was read, and its private keys do not open: {0}. The key-encryption key is not in the backup; configure the one of the instance it came from"
     )]
     Custody(#[source] CustodyError),
+    /// What devices were given could not be voided.
+    #[error("what devices were given could not be voided")]
+    Accounts(#[source] gatehouse_accounts::StateError),
     /// The new epoch could not begin.
     #[error(transparent)]
     State(#[from] StateError),
@@ -292,6 +295,8 @@ async fn fill(config: &Config, file: &Path, open: &Open, journal: Option<&str>, 
     // A backup of an earlier version is brought up to this one.
     store.prepare(super::SCHEMAS).await?;
     let authority = custody::open(config, &store).await.map_err(BackupError::Custody)?;
+    // What devices were given since the backup is not known here: whoever shows it must not look like a thief.
+    super::people::open(config, &authority, None).admissions().void().await.map_err(BackupError::Accounts)?;
     let epoch = authority.begin_epoch().await?;
     let revoked_again = match journal {
         Some(journal) => authority.import_journal(journal).await?,
@@ -511,6 +516,7 @@ impl Fault for BackupError {
             Self::Read(error) => error.kind(),
             Self::Custody(error) => error.kind(),
             Self::State(error) => error.kind(),
+            Self::Accounts(error) => error.kind(),
             Self::Journal(error) => error.kind(),
         }
     }
@@ -529,6 +535,7 @@ impl Fault for BackupError {
             Self::Store(_) => "store",
             Self::Custody(error) => error.code(),
             Self::State(error) => error.code(),
+            Self::Accounts(error) => error.code(),
             Self::Journal(error) => error.code(),
             Self::Busy => "backup-running",
         }

@@ -8,6 +8,7 @@
 
 mod admin;
 mod admin_client;
+mod admission;
 mod api;
 mod backup;
 mod ca;
@@ -25,6 +26,7 @@ mod login;
 mod logins;
 mod mail;
 mod man;
+mod onboarding;
 mod openapi;
 mod output;
 mod prompt;
@@ -84,6 +86,8 @@ enum Command {
     Logout(login::Logout),
     Whoami(login::Whoami),
     Client(client::Client),
+    Onboarding(onboarding::Onboarding),
+    Admission(admission::Admission),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -113,6 +117,8 @@ impl Command {
             Self::Logout(command) => command.run(context),
             Self::Whoami(command) => command.run(context),
             Self::Client(command) => command.run(context),
+            Self::Onboarding(command) => command.run(context),
+            Self::Admission(command) => command.run(context),
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),
         }
