@@ -166,6 +166,9 @@ impl Accounts {
         let scope = request.scope.within(organisation.role);
         let code = rows::change::<_, StateError, _>(&self.events, || async {
             let Some((session, proof)) = self.session_proof(asked.session).await? else { return Ok((Batch::new(), None)) };
+            let client = (request.id.as_str(), &request.client);
+            // A password that changes at this moment ends the session, and this with it.
+            let (batch, consent) = self.consenting(session.unchanged(), asked, organisation.id, client, &scope, &browser.from).await?;
             let new = NewCode {
                 client: request.id.clone(),
                 redirect: request.redirect.clone(),
@@ -176,11 +179,10 @@ impl Accounts {
                 scope: scope.clone(),
                 proof,
                 session: asked.session,
+                consent,
             };
-            // A password that changes at this moment ends the session, and this with it.
-            let (batch, code) = self.beginning_code(session.unchanged(), new);
-            let client = (request.id.as_str(), &request.client);
-            Ok((self.consenting(batch, asked, organisation.id, client, &scope, &browser.from).await?, Some(code)))
+            let (batch, code) = self.beginning_code(batch, new);
+            Ok((batch, Some(code)))
         })
         .await?;
         Ok(code.map_or_else(out_of_date, |code| see_other(&request.success(&secret::text(&code)))))

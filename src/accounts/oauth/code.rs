@@ -5,6 +5,7 @@
 
 use super::{
     Scope,
+    consent::Said,
     grants::{Granting, NewGrant, Proof},
 };
 use crate::{Accounts, StateError, rows, secret, session::SessionId};
@@ -36,6 +37,9 @@ struct Code {
     proof: Proof,
     /// The session in which it was asked for; a code does not outlive it.
     session: Bytes,
+    /// Since when the consent stands that it is given for; a code does not outlive that either.
+    #[serde(default)]
+    consent: Option<UnixTime>,
     ends: UnixTime,
     state: State,
 }
@@ -62,6 +66,7 @@ pub(crate) struct NewCode {
     pub(crate) scope: Scope,
     pub(crate) proof: Proof,
     pub(crate) session: SessionId,
+    pub(crate) consent: UnixTime,
 }
 
 /// What a program shows with a code.
@@ -82,10 +87,11 @@ pub(crate) enum Exchanged {
 impl Accounts {
     /// A new code with the batch that keeps it.
     pub(crate) fn beginning_code(&self, batch: Batch, new: NewCode) -> (Batch, Secret) {
-        let NewCode { client, redirect, challenge, nonce, person, organisation, scope, proof, session } = new;
+        let NewCode { client, redirect, challenge, nonce, person, organisation, scope, proof, session, consent } = new;
         let drawn = secret::draw(&*self.random);
         let (session, ends) = (session.0.to_vec().into(), self.clock.now() + ENDS);
-        let code = Code { client, redirect, challenge, nonce, person, organisation, scope, proof, session, ends, state: State::Fresh };
+        let (consent, state) = (Some(consent), State::Fresh);
+        let code = Code { client, redirect, challenge, nonce, person, organisation, scope, proof, session, consent, ends, state };
         (batch.and(rows::new(CODES, secret::digest_of(PURPOSE, &drawn), &code)), drawn)
     }
 
@@ -109,14 +115,17 @@ impl Accounts {
             let may_act = self.may_act_in(code.person, code.organisation).await?;
             let session = SessionId::from_kept(&code.session);
             let session = if let Some(id) = session { self.session_proof(id).await? } else { None };
-            let Some((session, _)) = session.filter(|_| fits && may_act && self.clock.now() < code.ends) else {
+            let said = Said { person: code.person, organisation: code.organisation, since: code.consent };
+            let consent = self.standing_consent(&said, by, &code.scope).await?;
+            let standing = session.zip(consent).filter(|_| fits && may_act && self.clock.now() < code.ends);
+            let Some(((session, _), consent)) = standing else {
                 row.value.state = State::Burnt;
                 return refused(row.rewritten());
             };
             let Code { client, person, organisation, scope, proof, nonce, .. } = code;
             let new = NewGrant { person, organisation, client, scope, proof };
-            // A password that changes at this moment ends the session, and this with it.
-            let (batch, granting) = self.beginning_grant(session.unchanged(), new).await?;
+            // A password that changes at this moment ends the session, and this with it; so does a consent that is taken back.
+            let (batch, granting) = self.beginning_grant(session.unchanged().and(consent), new).await?;
             row.value.state = State::Used(granting.id.to_string());
             Ok((row.rewritten().and(batch), Exchanged::Granted(Box::new(granting), nonce)))
         })

@@ -53,6 +53,14 @@ pub enum ConsentError {
     State(#[from] StateError),
 }
 
+/// When somebody let a program act where. Nothing is known of the time of what was said before it was kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
+    pub(crate) person: PersonId,
+    pub(crate) organisation: OrganisationId,
+    pub(crate) since: Option<UnixTime>,
+}
+
 /// Somebody in a session, who is asked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
@@ -85,8 +93,11 @@ impl Accounts {
         rows::change(&self.events, || async {
             let consents = self.consents_of(person).await?;
             let consents: Vec<_> = consents.into_iter().filter(|(_, id, _)| id == client).collect();
-            let key = |organisation| key(person, organisation, client);
-            let batch = consents.iter().fold(Batch::new(), |batch, (organisation, ..)| batch.delete(CONSENTS, key(*organisation)));
+            let mut batch = Batch::new();
+            for (organisation, ..) in &consents {
+                let row = rows::find::<Consent>(&self.events, CONSENTS, key(person, *organisation, client)).await?;
+                batch = row.map_or(batch.clone(), |row| batch.and(row.deleted()));
+            }
             let (batch, ended) = self.ending_grants(batch, person, |grant| grant.client == client).await?;
             if consents.is_empty() && !ended {
                 return Err(ConsentError::Unknown);
@@ -119,7 +130,15 @@ impl Accounts {
         Ok(organisation.filter(|organisation| scope.within(organisation.role).beyond(&consent.scope).is_none()))
     }
 
-    /// Remembers a consent, in a batch that tells of it.
+    /// What somebody has let a program do somewhere, if that is at least this much and still what it was when it was said. The batch demands
+    /// that it stays so, and writes it, so that whoever takes it back at this moment sees what it gave.
+    pub(crate) async fn standing_consent(&self, said: &Said, client: &str, scope: &Scope) -> Result<Option<Batch>, StateError> {
+        let row = rows::find::<Consent>(&self.events, CONSENTS, key(said.person, said.organisation, client)).await?;
+        let row = row.filter(|row| said.since.is_none_or(|since| row.value.since == since) && scope.beyond(&row.value.scope).is_none());
+        Ok(row.map(|row| row.rewritten()))
+    }
+
+    /// Remembers a consent, in a batch that tells of it. Answers since when it stands.
     pub(crate) async fn consenting(
         &self,
         batch: Batch,
@@ -128,14 +147,21 @@ impl Accounts {
         (id, client): (&str, &super::Client),
         scope: &Scope,
         from: &Visitor,
-    ) -> Result<Batch, StateError> {
+    ) -> Result<(Batch, UnixTime), StateError> {
         let key = key(asked.person, organisation, id);
         let before = rows::find::<Consent>(&self.events, CONSENTS, key.clone()).await?;
         let all = before.as_ref().map_or_else(|| scope.clone(), |row| row.value.scope.and(scope));
-        let consent = Consent { scope: all, since: before.map_or(self.clock.now(), |row| row.value.since) };
-        let batch = batch.put(CONSENTS, key, codec::encode(&consent));
+        let since = before.as_ref().map_or_else(|| self.clock.now(), |row| row.value.since);
+        let consent = Consent { scope: all, since };
+        let batch = batch.and(match before {
+            Some(mut row) => {
+                row.value = consent;
+                row.rewritten()
+            }
+            None => rows::new(CONSENTS, key, &consent),
+        });
         let happening = Happening::ProgramLetIn { client: id.to_owned(), name: client.name.clone() };
-        self.telling(batch, asked.person, happening, Some(from)).await
+        Ok((self.telling(batch, asked.person, happening, Some(from)).await?, since))
     }
 
     async fn consents_of(&self, person: PersonId) -> Result<Vec<(OrganisationId, String, Consent)>, StateError> {

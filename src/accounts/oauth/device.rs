@@ -5,7 +5,7 @@
 
 use super::{
     Client, Scope,
-    consent::Asked,
+    consent::{Asked, Said},
     grants::{Granting, NewGrant, Proof},
 };
 use crate::{
@@ -56,7 +56,16 @@ pub(crate) struct Waiting {
 enum Answer {
     None,
     No,
-    Yes { person: PersonId, organisation: OrganisationId, scope: Scope, proof: Proof, session: Bytes },
+    Yes {
+        person: PersonId,
+        organisation: OrganisationId,
+        scope: Scope,
+        proof: Proof,
+        session: Bytes,
+        /// Since when the consent stands that was said by it.
+        #[serde(default)]
+        consent: Option<UnixTime>,
+    },
 }
 
 /// What a program gets that begins to wait.
@@ -127,19 +136,23 @@ impl Accounts {
                 return Ok((gatehouse_store::Batch::new(), Polled::Over));
             };
             let done = || row.deleted().delete(USER_CODES, row.value.user_code.as_bytes());
-            let (person, organisation, scope, proof, session) = match row.value.answer.clone() {
+            let (person, organisation, scope, proof, session, since) = match row.value.answer.clone() {
                 Answer::None if self.queue().is_too_soon(key, now) => return Ok((gatehouse_store::Batch::new(), Polled::TooSoon)),
                 Answer::None => return Ok((gatehouse_store::Batch::new(), Polled::Pending)),
                 Answer::No => return Ok((done(), Polled::Denied)),
-                Answer::Yes { person, organisation, scope, proof, session } => (person, organisation, scope, proof, session),
+                Answer::Yes { person, organisation, scope, proof, session, consent } => {
+                    (person, organisation, scope, proof, session, consent)
+                }
             };
             let session = if let Some(id) = SessionId::from_kept(&session) { self.session_proof(id).await? } else { None };
             let may_act = self.may_act_in(person, organisation).await?;
-            let Some((session, _)) = session.filter(|_| may_act && client.organisation.is_none_or(|own| own == organisation)) else {
+            let consent = self.standing_consent(&Said { person, organisation, since }, by, &scope).await?;
+            let is_its_place = client.organisation.is_none_or(|own| own == organisation);
+            let Some(((session, _), consent)) = session.zip(consent).filter(|_| may_act && is_its_place) else {
                 return Ok((done(), Polled::Denied));
             };
             let new = NewGrant { person, organisation, client: by.to_owned(), scope, proof };
-            let (batch, granting) = self.beginning_grant(done().and(session.unchanged()), new).await?;
+            let (batch, granting) = self.beginning_grant(done().and(session.unchanged()).and(consent), new).await?;
             Ok((batch, Polled::Granted(Box::new(granting))))
         })
         .await?;
@@ -177,11 +190,11 @@ impl Accounts {
                 row.value.answer = Answer::No;
                 return Ok((row.rewritten(), ()));
             };
-            let session = asked.session.0.to_vec().into();
-            row.value.answer = Answer::Yes { person: asked.person, organisation, scope: scope.clone(), proof: asked.proof, session };
-            let id = row.value.client.clone();
-            let batch = self.consenting(row.rewritten(), asked, organisation, (&id, &client), &scope, from).await?;
-            Ok((batch, ()))
+            let (id, session) = (row.value.client.clone(), asked.session.0.to_vec().into());
+            let (batch, since) = self.consenting(gatehouse_store::Batch::new(), asked, organisation, (&id, &client), &scope, from).await?;
+            let (person, proof, consent) = (asked.person, asked.proof, Some(since));
+            row.value.answer = Answer::Yes { person, organisation, scope: scope.clone(), proof, session, consent };
+            Ok((row.rewritten().and(batch), ()))
         })
         .await
     }

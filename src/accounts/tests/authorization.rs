@@ -288,3 +288,35 @@ async fn a_consent_is_remembered_listed_and_taken_back() {
     let again = door.ask(Method::DELETE, &path, &[("cookie", &cookies), OURS], None).await;
     assert_eq!(again.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn a_consent_that_was_taken_back_leaves_no_code_behind() {
+    let door = Door::new().await;
+    let app = App::new(&door).await;
+    let (accounts, from) = (&door.world.accounts, super::from("192.0.2.1"));
+    let code = app.code(&door, &[]).await;
+    accounts.withdraw_consent(door.world.ann.id, &app.id, &from).await.expect("withdrawn");
+    assert_eq!(text(&app.exchange(&door, &code).await, "error"), "invalid_grant");
+    let before = app.code(&door, &[]).await;
+    door.world.pass(Duration::from_secs(1));
+    accounts.withdraw_consent(door.world.ann.id, &app.id, &from).await.expect("withdrawn");
+    let after = app.code(&door, &[]).await;
+    assert_eq!(text(&app.exchange(&door, &before).await, "error"), "invalid_grant", "another yes is not this one");
+    assert_eq!(app.exchange(&door, &after).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_code_that_is_shown_while_its_consent_is_taken_back_gives_nothing_that_lasts() {
+    let door = Door::new().await;
+    let app = App::new(&door).await;
+    let (accounts, from) = (&door.world.accounts, super::from("192.0.2.1"));
+    let code = app.code(&door, &[]).await;
+    door.world.meeting.of_two();
+    let withdrawing = accounts.withdraw_consent(door.world.ann.id, &app.id, &from);
+    let (answer, withdrawn) = tokio::join!(app.exchange(&door, &code), withdrawing);
+    withdrawn.expect("withdrawn");
+    if answer.status == StatusCode::OK {
+        assert_eq!(members(&door, &text(&answer, "access_token")).await, StatusCode::UNAUTHORIZED);
+    }
+    assert!(accounts.consents(door.world.ann.id).await.expect("consents").is_empty());
+}

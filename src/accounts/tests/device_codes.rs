@@ -168,3 +168,15 @@ async fn the_command_line_needs_no_secret_and_gets_nothing_for_itself() {
     let path = format!("/oauth/authorize?client_id={COMMAND_LINE}&response_type=code&redirect_uri=http://127.0.0.1/x");
     assert_eq!(door.get(&path, &[]).await.status, StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test]
+async fn a_consent_that_was_taken_back_before_the_program_asked_again_is_none() {
+    let door = Door::new().await;
+    let begun = begin(&door).await;
+    let mut browser = Browser::default();
+    let page = asked(&mut browser, &door, &text(&begun, "user_code")).await;
+    assert_eq!(allow(&mut browser, &door, &page).await.status, StatusCode::OK);
+    let (accounts, from) = (&door.world.accounts, super::from("192.0.2.1"));
+    accounts.withdraw_consent(door.world.ann.id, COMMAND_LINE, &from).await.expect("withdrawn");
+    assert_eq!(text(&poll(&door, &begun).await, "error"), "access_denied");
+}
