@@ -231,7 +231,7 @@ impl Gate {
         // What the client is and may have at most, it and whoever it acts for are through it (`NewClient::role`).
         let member = member.map(|member| member.at_most(bearer.client.role).limited(&bearer.rights()));
         let by = match person {
-            Some(_) => Credential::Program { scope: bearer.scope() },
+            Some(_) => Credential::Program { scope: bearer.scope.clone() },
             None => Credential::Own,
         };
         // A program that acts for a thousand people is a thousand callers.

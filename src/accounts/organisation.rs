@@ -270,8 +270,13 @@ impl Accounts {
 
     /// Whether somebody belongs to an organisation in whose name something may be done.
     pub(crate) async fn may_act_in(&self, person: PersonId, organisation: OrganisationId) -> Result<bool, StateError> {
-        let is_member = self.roles_of(person).await?.iter().any(|(own, _)| *own == organisation);
-        Ok(is_member && !self.is_suspended(organisation).await?)
+        Ok(self.acting_role(person, organisation).await?.is_some())
+    }
+
+    /// What somebody is in an organisation in whose name something may be done.
+    pub(crate) async fn acting_role(&self, person: PersonId, organisation: OrganisationId) -> Result<Option<Role>, StateError> {
+        let role = self.roles_of(person).await?.into_iter().find(|(own, _)| *own == organisation).map(|(_, role)| role);
+        if role.is_some() && self.is_suspended(organisation).await? { Ok(None) } else { Ok(role) }
     }
 
     pub(crate) async fn roles_of(&self, person: PersonId) -> Result<Vec<(OrganisationId, Role)>, StateError> {

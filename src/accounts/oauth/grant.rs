@@ -64,6 +64,8 @@ struct IdClaims<'a> {
 #[derive(Debug)]
 pub(crate) struct Bearer {
     pub(crate) claims: Claims,
+    /// What is left of its scope: the client's scopes and the person's role may be less than when it was given.
+    pub(crate) scope: Scope,
     pub(crate) client: Client,
     /// Where it acts for a person.
     pub(crate) grant: Option<Grant>,
@@ -135,10 +137,10 @@ impl Accounts {
         Ok(Issued { token, lifetime: LIFETIME, scope, refresh: None, id_token: None })
     }
 
-    /// What a program gets that acts for a person; less than what was granted where it asks for less.
+    /// What a program gets that acts for a person; less than what is left of the grant where it asks for less.
     pub(crate) fn issued(&self, granting: Granting, less: Option<&Scope>, nonce: Option<&str>) -> Result<Issued, GrantError> {
-        let Granting { id, grant, refresh } = granting;
-        let scope = less.unwrap_or(&grant.scope);
+        let Granting { id, grant, present, refresh } = granting;
+        let scope = less.map_or_else(|| present.clone(), |less| present.common(less));
         let token = self.signed(&grant.person.to_string(), &grant.client, &scope.to_string(), grant.organisation, Some(id.to_string()))?;
         let id_token = if scope.has(Word::OpenId) { Some(self.id_token(&grant, &token, nonce)?) } else { None };
         Ok(Issued { token, lifetime: LIFETIME, scope: scope.to_string(), refresh, id_token })
@@ -200,7 +202,10 @@ impl Accounts {
                 None => return Ok(None),
             },
         };
-        Ok(Some(Bearer { claims, client, grant }))
+        let scope = claims.scope.parse::<Scope>().unwrap_or_default().common(&client.scope());
+        let role = if let Some(grant) = &grant { self.acting_role(grant.person, grant.organisation).await? } else { None };
+        let scope = role.map_or_else(|| scope.clone(), |role| scope.within(role));
+        Ok(Some(Bearer { claims, scope, client, grant }))
     }
 
     /// Ends a token of this client's; another's is left alone, and the answer is the same (RFC 7009 §2.2).
@@ -224,11 +229,7 @@ impl Accounts {
 impl Bearer {
     /// What it allows: what the client may not have any more, its tokens have not either.
     pub(crate) fn rights(&self) -> Vec<Right> {
-        self.scope().rights().into_iter().filter(|right| self.client.rights.contains(right)).collect()
-    }
-
-    pub(crate) fn scope(&self) -> Scope {
-        self.claims.scope.parse().unwrap_or_default()
+        self.scope.rights()
     }
 }
 

@@ -81,6 +81,8 @@ pub(crate) struct NewGrant {
 pub(crate) struct Granting {
     pub(crate) id: GrantId,
     pub(crate) grant: Grant,
+    /// What is left of its scope at this moment.
+    pub(crate) present: Scope,
     pub(crate) refresh: Option<Secret>,
 }
 
@@ -131,7 +133,9 @@ impl Accounts {
         if let Some(refresh) = &grant.refresh {
             batch = batch.and(rows::new(REFRESH, refresh.family.to_vec(), &Bytes::from(id.0.to_vec())));
         }
-        Ok((batch, Granting { id, grant, refresh: drawn.map(|(family, turn)| shown(&family, &turn)) }))
+        let role = self.acting_role(person, organisation).await?;
+        let present = role.map_or_else(Scope::default, |role| grant.scope.within(role));
+        Ok((batch, Granting { id, grant, present, refresh: drawn.map(|(family, turn)| shown(&family, &turn)) }))
     }
 
     /// The grant of this id, if it goes on.
@@ -139,6 +143,13 @@ impl Accounts {
         let Some(id) = GrantId::parse(id) else { return Ok(None) };
         let row = rows::find::<Grant>(&self.events, GRANTS, id.0).await?;
         Ok(row.map(|row| row.value).filter(|grant| !grant.is_over(self.clock.now(), &self.config)))
+    }
+
+    /// What is left of a grant's scope for what its person is and its client may have at this moment; nothing where the person may not act
+    /// there any more. The grant keeps what it has, for when they may again.
+    pub(crate) async fn present_scope(&self, grant: &Grant, client: &Client) -> Result<Option<Scope>, StateError> {
+        let role = self.acting_role(grant.person, grant.organisation).await?;
+        Ok(role.map(|role| grant.scope.within(role).common(&client.scope())))
     }
 
     /// Takes a refresh token and gives the next one (RFC 6749 §6). Less may be asked for than the grant has; the grant keeps it.
@@ -152,9 +163,10 @@ impl Accounts {
             if !grant.is_of(by, client) {
                 return Ok((Batch::new(), Refreshed::Unknown));
             }
-            if grant.is_over(now, &self.config) || !self.may_act_in(grant.person, grant.organisation).await? {
+            let present = self.present_scope(grant, client).await?;
+            let Some(present) = present.filter(|_| !grant.is_over(now, &self.config)) else {
                 return Ok((ending(Batch::new(), id, grant), Refreshed::Unknown));
-            }
+            };
             let Some(kept) = &mut grant.refresh else { return Ok((Batch::new(), Refreshed::Unknown)) };
             if Secret::new(kept.turn.to_vec()) != Secret::new(secret::digest_of(TURN, &turn).to_vec()) {
                 return Ok((self.replayed(ending(Batch::new(), id, grant), grant).await?, Refreshed::Replayed));
@@ -162,10 +174,14 @@ impl Accounts {
             if let Some(word) = less.and_then(|less| less.beyond(&grant.scope)) {
                 return Ok((Batch::new(), Refreshed::Beyond(word)));
             }
+            // Nothing is left for now: a token would be good for nothing, and the role may come back.
+            if less.map_or_else(|| present.clone(), |less| present.common(less)).is_empty() {
+                return Ok((Batch::new(), Refreshed::Unknown));
+            }
             kept.turn = secret::digest_of(TURN, &drawn).to_vec().into();
             grant.used = now;
             let grant = grant.clone();
-            Ok((row.rewritten(), Refreshed::Turned(Box::new(Granting { id, grant, refresh: Some(shown(&family, &drawn)) }))))
+            Ok((row.rewritten(), Refreshed::Turned(Box::new(Granting { id, grant, present, refresh: Some(shown(&family, &drawn)) }))))
         })
         .await
     }

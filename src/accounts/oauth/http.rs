@@ -219,21 +219,20 @@ impl Accounts {
         let token = Secret::from(token);
         let inactive = || Ok(json!({ "active": false }));
         if let Some((_, grant)) = self.refresh_token(&token).await.map_err(GrantError::from)?.filter(|(_, grant)| grant.client == id.0) {
-            if !self.may_act_in(grant.person, grant.organisation).await.map_err(GrantError::from)? {
-                return inactive();
-            }
-            let (sub, scope) = (grant.person.to_string(), grant.scope.to_string());
+            let Some(scope) = self.present_scope(&grant, &client).await.map_err(GrantError::from)? else { return inactive() };
+            let (sub, scope) = (grant.person.to_string(), scope.to_string());
             return Ok(json!({ "active": true, "client_id": id.0, "sub": sub, "scope": scope, "owner": grant.organisation }));
         }
         let found = self.access_token(&token).await.map_err(Problem::from)?;
         let may_know = |bearer: &Bearer| Some(bearer.claims.owner) == client.organisation || bearer.claims.client_id == id.0;
-        let Some(Bearer { claims, .. }) = found.filter(may_know) else { return inactive() };
+        let Some(Bearer { claims, scope, .. }) = found.filter(may_know) else { return inactive() };
         if self.is_suspended(claims.owner).await.map_err(GrantError::from)? {
             return inactive();
         }
         let mut answer = serde_json::to_value(&claims).unwrap_or_default();
         if let Some(answer) = answer.as_object_mut() {
             answer.insert("active".to_owned(), true.into());
+            answer.insert("scope".to_owned(), scope.to_string().into());
             answer.insert("token_type".to_owned(), "Bearer".into());
         }
         Ok(answer)

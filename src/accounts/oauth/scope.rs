@@ -89,6 +89,11 @@ impl Scope {
         Self(self.0.union(&other.0).copied().collect())
     }
 
+    /// What both have.
+    pub(crate) fn common(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).copied().collect())
+    }
+
     /// The rights in it.
     pub(crate) fn rights(&self) -> Vec<Right> {
         self.0.iter().filter_map(|word| if let Word::Of(right) = word { Some(*right) } else { None }).collect()

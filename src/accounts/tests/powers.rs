@@ -2,10 +2,14 @@
 
 use super::{
     add,
-    authorization::{App, text},
+    authorization::{App, members, text},
     doors::{Answer, Door, OURS},
 };
-use crate::Role;
+use crate::{
+    Right, Role,
+    oauth::{CLIENTS, Client},
+    rows,
+};
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -89,4 +93,38 @@ async fn a_program_is_at_most_what_its_role_says_whoever_it_acts_for() {
     assert_eq!(give(&door, &access, &json!(ben.id), "owner").await, StatusCode::FORBIDDEN);
     assert_eq!(give(&door, &access, &json!(cleo.id), "viewer").await, StatusCode::FORBIDDEN);
     assert_eq!(give(&door, &access, &json!(ben.id), "operator").await, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn what_a_program_may_for_somebody_shrinks_with_their_role_and_with_its_own_scopes() {
+    let door = Door::new().await;
+    let accounts = &door.world.accounts;
+    let home = door.world.ann_at_home().await;
+    let ben = add(accounts, "ben@example.com").await;
+    accounts.enter(ben.id, home.organisation, Role::Owner).await;
+    let app = App::new(&door).await;
+    let scope = "openid offline_access members:read members:write";
+    let first = app.exchange(&door, &app.code(&door, &[("scope", scope)]).await).await;
+    assert_eq!(text(&first, "scope"), scope);
+    let look = async |token: &str| {
+        let form = format!("token={token}&client_id={}&client_secret={}", app.id, app.secret);
+        text(&door.form("/oauth/introspect", &[], &form).await, "scope")
+    };
+    accounts.enter(door.world.ann.id, home.organisation, Role::Viewer).await;
+    assert_eq!(look(&text(&first, "access_token")).await, "openid offline_access members:read");
+    assert_eq!(look(&text(&first, "refresh_token")).await, "openid offline_access members:read");
+    let again = async |token: &str| app.token(&door, &format!("grant_type=refresh_token&refresh_token={token}")).await;
+    let second = again(&text(&first, "refresh_token")).await;
+    assert_eq!(text(&second, "scope"), "openid offline_access members:read");
+    assert_eq!(super::authorization::claims(&text(&second, "access_token"))["scope"], "openid offline_access members:read");
+    let events = &accounts.events;
+    let mut row = rows::find::<Client>(events, CLIENTS, app.id.as_bytes()).await.expect("read").expect("there");
+    row.value.rights = vec![Right::ManageMembers];
+    events.commit(row.rewritten()).await.expect("written");
+    let third = again(&text(&second, "refresh_token")).await;
+    assert_eq!(text(&third, "scope"), "openid offline_access");
+    accounts.enter(door.world.ann.id, home.organisation, Role::Owner).await;
+    let fourth = again(&text(&third, "refresh_token")).await;
+    assert_eq!(text(&fourth, "scope"), "openid offline_access members:write", "the grant keeps what it has");
+    assert_eq!(members(&door, &text(&fourth, "access_token")).await, StatusCode::FORBIDDEN);
 }
