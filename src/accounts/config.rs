@@ -32,6 +32,8 @@ pub struct Config {
     pub issuer: Option<String>,
     /// What authenticator applications call this installation. Default `Gatehouse`.
     pub issuer_name: String,
+    /// The most passkeys that somebody has. Default 10.
+    pub passkeys: usize,
     /// Failed sign-ins that are remembered at most, for slowing guesses down. Default 100,000.
     pub throttle_entries: usize,
     /// `[accounts.password]`: how dear it is to try one.
@@ -69,6 +71,7 @@ impl Default for Config {
             invitation_lifetime: HOUR * 24 * 7,
             issuer: None,
             issuer_name: "Gatehouse".to_owned(),
+            passkeys: 10,
             throttle_entries: 100_000,
             password: password::Config::default(),
             devices: admission::Config::default(),
@@ -99,6 +102,7 @@ impl Configure for Config {
             return None;
         }
         let issuer_name = from.or("issuer_name", defaults.issuer_name);
+        let passkeys = from.within("passkeys", defaults.passkeys, 1..=50);
         let throttle_entries = from.within("throttle_entries", defaults.throttle_entries, 1000..=10_000_000);
         let password = from.section("password");
         let devices = from.section("devices");
@@ -119,6 +123,7 @@ impl Configure for Config {
             token_keys,
             issuer,
             issuer_name,
+            passkeys,
             throttle_entries,
             password: password?,
             devices: devices?,

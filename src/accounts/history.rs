@@ -66,6 +66,32 @@ pub enum Happening {
     SecondFactorEnabled,
     /// They are not any more.
     SecondFactorDisabled,
+    /// A passkey was added.
+    PasskeyAdded {
+        /// Its id.
+        passkey: String,
+        /// Its name.
+        name: String,
+    },
+    /// A passkey was removed.
+    PasskeyRemoved {
+        /// Its id.
+        passkey: String,
+        /// Its name.
+        name: String,
+    },
+    /// Somebody signed in with a passkey and without a password.
+    SignedInWithPasskey {
+        /// Its id.
+        passkey: String,
+    },
+    /// A passkey has counted backwards, as one does of which there is a copy. It was refused.
+    PasskeyCountedBackwards {
+        /// Its id.
+        passkey: String,
+        /// Its name.
+        name: String,
+    },
     /// An API token was made.
     TokenMade {
         /// Its id.

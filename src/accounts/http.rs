@@ -18,6 +18,7 @@ pub(crate) fn routes(accounts: &Accounts) -> Routes {
     sign_in::routes(accounts)
         .and(own_account::routes(accounts))
         .and(second_factor::routes(accounts))
+        .and(passkeys::routes(accounts))
         .and(tokens::routes(accounts))
         .and(members::routes(accounts))
         .and(clients::routes(accounts))
@@ -47,6 +48,7 @@ mod life;
 mod members;
 mod own_account;
 mod pages;
+mod passkeys;
 mod second_factor;
 mod sign_in;
 mod tokens;

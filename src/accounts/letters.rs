@@ -89,6 +89,9 @@ pub(crate) enum Change {
     PasswordByLink,
     SecondFactorOn,
     SecondFactorOff,
+    PasskeyAdded,
+    PasskeyRemoved { last: bool },
+    PasskeyCountedBackwards,
     RecoveryCodeUsed { left: usize },
     ResetByOperator,
 }
@@ -108,12 +111,25 @@ impl Letter for Changed<'_> {
                 ("Codes are asked for", "Signing in to your account takes a code from an authenticator now.".to_owned())
             }
             Change::SecondFactorOff => ("Codes are not asked for any more", "Your account's second factor was taken off.".to_owned()),
+            Change::PasskeyAdded => {
+                ("A passkey was added", "A passkey was added to your account. It lets in, with a password or without one.".to_owned())
+            }
+            Change::PasskeyRemoved { last } => {
+                let then = if last { " It was the only second factor: the password alone lets in now." } else { "" };
+                ("A passkey was removed", format!("A passkey of your account was removed.{then}"))
+            }
+            Change::PasskeyCountedBackwards => (
+                "A passkey was refused",
+                "A passkey of your account counted backwards, as one does of which somebody made a copy. Nobody was let in by it. Remove it \
+                 unless you know why."
+                    .to_owned(),
+            ),
             Change::RecoveryCodeUsed { left } => {
                 ("A recovery code was used", format!("A recovery code of your account was used up; there are {left} left."))
             }
             Change::ResetByOperator => (
                 "Your account was reset",
-                "The operator of this installation set a new password, took the second factor off and ended all sessions.".to_owned(),
+                "The operator of this installation set a new password, took all second factors off and ended all sessions.".to_owned(),
             ),
         };
         from_where(Content::new(subject).paragraph(&text), self.from, self.at).paragraph(NOT_YOU)

@@ -33,6 +33,7 @@ mod notices;
 mod oauth;
 mod organisation;
 mod page;
+mod passkey;
 mod password;
 mod person;
 mod refusals;
@@ -74,6 +75,7 @@ pub use oauth::{
     RedirectUri, RedirectUriError, SigningKeys,
 };
 pub use organisation::{MOST_MEMBERS, MOST_MEMBERSHIPS, Member, MemberError, MemberInfo, OrganisationInfo};
+pub use passkey::{Assertion, CreationOptions, NewPasskey, PasskeyError, PasskeyInfo, Registration, Rejection, RequestOptions};
 pub use password::{Busy, Config as PasswordConfig, NewPassword, PasswordRefused};
 pub use person::{NewPerson, PersonError, PersonInfo};
 pub use refusals::AUTHENTICATION;
@@ -204,6 +206,7 @@ impl Accounts {
     /// The store cannot be read or written.
     pub async fn forget_ended(&self) -> Result<usize, StateError> {
         let people = self.forget_ended_sessions().await? + self.forget_ended_challenges().await?;
+        let people = people + self.forget_spent_challenges().await?;
         let waiting = self.forget_ended_codes().await? + self.forget_ended_device_codes().await? + self.forget_ended_assertions().await?;
         let letters = self.forget_ended_links().await? + self.forget_ended_invitations().await? + self.forget_kept_addresses().await?;
         let unconfirmed = self.forget_unconfirmed().await? + self.forget_ended_of_devices().await?;

@@ -4,6 +4,7 @@ use crate::{
     Accounts, Email, Happening, NewPassword, PasswordRefused, StateError,
     history::Fact,
     links::OF_A_PASSWORD,
+    passkey::ending_passkeys,
     password::{Busy, Kept, NotKept},
     rows::{self, ADDRESSES, PEOPLE, Row},
     second_factor::SecondFactor,
@@ -172,7 +173,7 @@ impl Accounts {
         Ok(self.find_person(id).await?.map(|row| row.value.info(id)))
     }
 
-    /// Sets a new password, takes the second factor off and ends all sessions: what the operator does at the machine's
+    /// Sets a new password, takes all second factors off and ends all sessions: what the operator does at the machine's
     /// own console for somebody who has lost both.
     ///
     /// # Errors
@@ -183,9 +184,9 @@ impl Accounts {
         rows::change(&self.events, || async {
             let mut row = self.find_person(id).await?.ok_or_else(|| PersonError::Unknown { email: email.clone() })?;
             row.value.password = kept.clone();
-            row.value.second_factor = SecondFactor::default();
+            let factor = std::mem::take(&mut row.value.second_factor);
             let info = row.value.info(id);
-            let batch = self.stating(row.rewritten(), &Fact::PersonReset { person: id })?;
+            let batch = self.stating(ending_passkeys(row.rewritten(), &factor), &Fact::PersonReset { person: id })?;
             let batch = self.ending_sessions(batch, id, None).await?;
             let batch = self.ending_links(batch, id, OF_A_PASSWORD).await?;
             let batch = self.telling(batch, id, Happening::ResetByOperator, None).await?;

@@ -50,6 +50,35 @@ pub(crate) const CHALLENGE: &[Refusal] = &[
     Refusal::new(Exhausted, "too-many-attempts"),
 ];
 
+/// `SignInError` with a passkey.
+pub(crate) const PASSKEY_SIGN_IN: &[Refusal] = &[
+    Refusal::new(Unauthenticated, "passkey-refused"),
+    Refusal::new(Exhausted, "too-many-attempts"),
+    Refusal::new(Conflict, "no-passkeys"),
+];
+
+/// `SignInError` where a passkey is to be asked for.
+pub(crate) const PASSKEY_ASKING: &[Refusal] = &[Refusal::new(Conflict, "no-passkeys")];
+
+/// `PasskeyError` where one is to be added.
+pub(crate) const PASSKEY_OPTIONS: &[Refusal] =
+    &[Refusal::new(Conflict, "no-external-address"), Refusal::new(Conflict, "too-many-passkeys")];
+
+/// `PasskeyError` where one is added.
+pub(crate) const PASSKEY: &[Refusal] = &[
+    Refusal::new(Conflict, "no-external-address"),
+    Refusal::new(Conflict, "too-many-passkeys"),
+    Refusal::new(Conflict, "passkey-known"),
+    Refusal::new(Invalid, "name"),
+    Refusal::new(Invalid, "passkey-refused"),
+];
+
+/// `PasskeyError` where one is named.
+pub(crate) const NAMED_PASSKEY: &[Refusal] = &[Refusal::new(NotFound, "no-such-passkey"), Refusal::new(Invalid, "name")];
+
+/// `PasskeyError` where one is removed.
+pub(crate) const PASSKEY_REMOVAL: &[Refusal] = &[Refusal::new(NotFound, "no-such-passkey"), Refusal::new(Conflict, "last-second-factor")];
+
 /// `ProofNeeded`.
 pub(crate) const PROOF: &[Refusal] = &[Refusal::new(Invalid, "proof-needed")];
 

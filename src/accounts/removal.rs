@@ -1,6 +1,6 @@
 //! Leaving: an account goes with everything that is its own.
 //!
-//! Its sessions, tokens, links and memberships go, and the organisations that nobody else is in. Organisations that have other
+//! Its sessions, tokens, passkeys, links and memberships go, and the organisations that nobody else is in. Organisations that have other
 //! members and no other owner stand in the way. The history becomes unreadable: its key is destroyed in the same batch.
 
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     history::Fact,
     letters::AddressGone,
     links::LinkKind,
+    passkey::ending_passkeys,
     person::Person,
     registration::UNCONFIRMED,
     rows::{self, ADDRESSES, MEMBERS, MEMBERSHIPS, ORGANISATIONS, Row},
@@ -50,6 +51,7 @@ impl Accounts {
 
     async fn removing(&self, person: PersonId, row: &Row<Person>) -> Result<Batch, AccountError> {
         let mut batch = row.deleted().delete(ADDRESSES, row.value.email.folded()).delete(UNCONFIRMED, rows::by_person(person));
+        batch = ending_passkeys(batch, &row.value.second_factor);
         let mut in_the_way = Vec::new();
         for organisation in self.organisations_of(person).await? {
             let members = self.member_ids(organisation.id).await?;

@@ -9,6 +9,7 @@ use crate::{
     oauth::{
         ASSERTIONS, CLIENTS, CLIENTS_OF, CODES, CONSENTS, DEVICE_CODES, GRANTS, GRANTS_OF, REFRESH, REVOKED, SIGNING_KEYS, USER_CODES,
     },
+    passkey::{PASSKEYS, SPENT},
     registration::UNCONFIRMED,
 };
 use gatehouse_events::Events;
@@ -75,6 +76,8 @@ pub const SCHEMA: Schema = Schema {
         ADMITTED,
         FAMILIES,
         ALARMS,
+        PASSKEYS,
+        SPENT,
     ],
     migrations: &[],
 };

@@ -1,10 +1,10 @@
-//! The second factor: codes from an authenticator, and recovery codes for the day when it is lost.
+//! The second factor: codes from an authenticator, passkeys, and recovery codes for the day when they are lost.
 //!
-//! Off → enrolling (a secret is shown; asking again shows another one) → on, by a code that fits. Enrolling ends by
+//! Codes: off → enrolling (a secret is shown; asking again shows another one) → on, by a code that fits. Enrolling ends by
 //! itself after ten minutes. While it is on, it is taken off only by a code, and no other authenticator can be enrolled.
 
 use crate::{
-    Accounts, Attempt, Happening, StateError, Visitor,
+    Accounts, Assertion, Attempt, Happening, StateError, Visitor,
     letters::Change,
     rows,
     secret::{self, Digest},
@@ -28,6 +28,9 @@ const RECOVERY_PURPOSE: &str = "recovery code";
 pub(crate) struct SecondFactor {
     state: State,
     recovery: Vec<Bytes>,
+    /// The keys of the rows of passkeys.
+    #[serde(default)]
+    passkeys: Vec<Bytes>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,8 +86,39 @@ pub enum SecondFactorError {
 }
 
 impl SecondFactor {
+    /// Whether one is asked for besides the password.
     pub(crate) fn is_active(&self) -> bool {
+        self.takes_codes() || !self.passkeys.is_empty()
+    }
+
+    fn takes_codes(&self) -> bool {
         matches!(self.state, State::On { .. })
+    }
+
+    pub(crate) fn passkeys(&self) -> &[Bytes] {
+        &self.passkeys
+    }
+
+    /// Adds a passkey; the first second factor of all makes these recovery codes good, and the answer is them.
+    pub(crate) fn add_passkey(&mut self, key: Digest, drawn: &[Secret]) -> Vec<Secret> {
+        let first = !self.is_active();
+        self.passkeys.push(key.to_vec().into());
+        if !first {
+            return Vec::new();
+        }
+        self.recovery = digests(drawn);
+        drawn.to_vec()
+    }
+
+    pub(crate) fn remove_passkey(&mut self, key: &Digest) {
+        self.passkeys.retain(|kept| **kept != *key);
+        self.forget_recovery_if_off();
+    }
+
+    fn forget_recovery_if_off(&mut self) {
+        if !self.is_active() {
+            self.recovery.clear();
+        }
     }
 }
 
@@ -95,6 +129,8 @@ pub enum Proof {
     Code(String),
     /// One of the recovery codes.
     Recovery(Secret),
+    /// A signature by a passkey.
+    Passkey(Box<Assertion>),
 }
 
 impl Accounts {
@@ -106,11 +142,11 @@ impl Accounts {
         let drawn = totp::generate(&*self.random);
         rows::change(&self.events, || async {
             let mut row = self.present(person).await?;
-            if row.value.second_factor.is_active() {
+            if row.value.second_factor.takes_codes() {
                 return Err(SecondFactorError::On);
             }
             let sealed = self.sealer.seal(&seal_subject(person), &drawn).map_err(StateError::Seal)?.into();
-            row.value.second_factor = SecondFactor { state: State::Enrolling { sealed, since: self.clock.now() }, recovery: Vec::new() };
+            row.value.second_factor.state = State::Enrolling { sealed, since: self.clock.now() };
             let link = totp::otpauth_link(&drawn, &self.config.issuer_name, row.value.email.as_str());
             let picture = totp::qr_code(&link).ok_or_else(|| StateError::Damaged("a link that fits no picture".to_owned()))?;
             Ok((row.rewritten(), Enrolment { secret: totp::typed(&drawn), link, picture }))
@@ -125,20 +161,20 @@ impl Accounts {
     /// The code does not fit, or no enrolment is under way.
     pub async fn confirm_second_factor(&self, person: PersonId, code: &str, from: &Visitor) -> Result<Vec<Secret>, SecondFactorError> {
         self.begin_attempt(person, from).map_err(|wait| SecondFactorError::Wait { wait })?;
-        let codes: Vec<Secret> = std::iter::repeat_with(|| self.recovery_code()).take(RECOVERY_CODES).collect();
+        let codes = self.recovery_codes();
         let confirmed = rows::change(&self.events, || async {
             let mut row = self.present(person).await?;
             let now = self.clock.now();
             let State::Enrolling { sealed, since } = row.value.second_factor.state.clone() else {
-                return Err(if row.value.second_factor.is_active() { SecondFactorError::On } else { SecondFactorError::NotEnrolling });
+                return Err(if row.value.second_factor.takes_codes() { SecondFactorError::On } else { SecondFactorError::NotEnrolling });
             };
             if now > since + ENROLLING_ENDS {
                 return Err(SecondFactorError::NotEnrolling);
             }
             let opened = self.sealer.unseal(&seal_subject(person), &sealed).map_err(StateError::Seal)?;
             let last = totp::accepted(&opened, code, now, None).ok_or(SecondFactorError::Code)?;
-            let recovery = codes.iter().map(|code| recovery_digest(code).to_vec().into()).collect();
-            row.value.second_factor = SecondFactor { state: State::On { sealed, last }, recovery };
+            row.value.second_factor.state = State::On { sealed, last };
+            row.value.second_factor.recovery = digests(&codes);
             let batch = self.telling(row.rewritten(), person, Happening::SecondFactorEnabled, Some(from)).await?;
             Ok((self.noticing(batch, &row.value, Change::SecondFactorOn, Some(from)).await?, ()))
         })
@@ -147,7 +183,7 @@ impl Accounts {
         confirmed.map(|()| codes)
     }
 
-    /// Takes the second factor off.
+    /// Takes the codes off. Passkeys stay.
     ///
     /// # Errors
     /// The proof does not hold, or it is off.
@@ -155,8 +191,12 @@ impl Accounts {
         self.begin_attempt(person, from).map_err(|wait| SecondFactorError::Wait { wait })?;
         let disabled = rows::change(&self.events, || async {
             let mut row = self.present(person).await?;
+            if !row.value.second_factor.takes_codes() {
+                return Err(SecondFactorError::Off);
+            }
             self.proven(person, &mut row.value.second_factor, proof)?;
-            row.value.second_factor = SecondFactor::default();
+            row.value.second_factor.state = State::Off;
+            row.value.second_factor.forget_recovery_if_off();
             let batch = self.telling(row.rewritten(), person, Happening::SecondFactorDisabled, Some(from)).await?;
             Ok((self.noticing(batch, &row.value, Change::SecondFactorOff, Some(from)).await?, ()))
         })
@@ -165,16 +205,16 @@ impl Accounts {
         disabled
     }
 
-    /// Checks a proof and uses it up. The answer tells what to remember of it.
+    /// Checks what was typed and uses it up. The answer tells what to remember of it.
     pub(crate) fn proven(
         &self,
         person: PersonId,
         factor: &mut SecondFactor,
         proof: &Proof,
     ) -> Result<Option<Happening>, SecondFactorError> {
-        let State::On { sealed, last } = &mut factor.state else { return Err(SecondFactorError::Off) };
         match proof {
             Proof::Code(code) => {
+                let State::On { sealed, last } = &mut factor.state else { return Err(SecondFactorError::Code) };
                 let opened = self.sealer.unseal(&seal_subject(person), sealed).map_err(StateError::Seal)?;
                 *last = totp::accepted(&opened, code, self.clock.now(), Some(*last)).ok_or(SecondFactorError::Code)?;
                 Ok(None)
@@ -185,11 +225,17 @@ impl Accounts {
                 factor.recovery.remove(at);
                 Ok(Some(Happening::RecoveryCodeUsed { left: factor.recovery.len() }))
             }
+            // Nothing that is typed; it is checked where its challenge is known.
+            Proof::Passkey(_) => Err(SecondFactorError::Code),
         }
     }
 
     async fn present(&self, person: PersonId) -> Result<rows::Row<crate::person::Person>, StateError> {
         self.find_person(person).await?.ok_or(StateError::Contention)
+    }
+
+    pub(crate) fn recovery_codes(&self) -> Vec<Secret> {
+        std::iter::repeat_with(|| self.recovery_code()).take(RECOVERY_CODES).collect()
     }
 
     /// Four letters or digits, a hyphen, and so on: what people copy from paper.
@@ -208,6 +254,10 @@ fn outcome<T>(result: &Result<T, SecondFactorError>) -> Attempt {
         Err(SecondFactorError::Code) => Attempt::Failed,
         Err(_) => Attempt::Undecided,
     }
+}
+
+fn digests(codes: &[Secret]) -> Vec<Bytes> {
+    codes.iter().map(|code| recovery_digest(code).to_vec().into()).collect()
 }
 
 fn recovery_digest(code: &Secret) -> Digest {

@@ -1,13 +1,15 @@
-//! Signing in: address and password, then a second factor where there is one.
+//! Signing in: address and password, then a second factor where there is one. [`passkey`] lets people in without a password.
 //!
 //! What a stranger learns is the same for every address: the answer, the password's computation and one write to the
 //! log. Guesses are slowed down by [`throttle`](crate::throttle).
 
 use crate::{
-    Accounts, Attempt, Email, Happening, NewPassword, NewSession, PasswordRefused, Proof, SecondFactorError, StateError, Visitor, counters,
+    Accounts, Assertion, Attempt, Email, Happening, NewPassword, NewSession, PasswordRefused, Proof, Rejection, RequestOptions,
+    SecondFactorError, StateError, Visitor, counters,
     history::Fact,
     letters::Change,
     links::OF_A_PASSWORD,
+    passkey::{self, Whose},
     password::{Busy, Kept, NotKept, Verdict},
     rows::{self, CHALLENGES},
     secret,
@@ -28,8 +30,15 @@ const CHALLENGE_PURPOSE: &str = "sign-in challenge";
 pub enum SignedIn {
     /// All the way.
     Session(NewSession),
-    /// The password was right; a code is asked for.
+    /// The password was right; a second factor is asked for.
     SecondFactor(Challenge),
+}
+
+/// What the second step shows.
+#[derive(Clone, Copy)]
+enum Second<'a> {
+    Typed(&'a Proof),
+    Passkey(&'a Assertion, &'a passkey::Challenge),
 }
 
 /// What the second step of a sign-in shows, to prove that the first one was made.
@@ -60,6 +69,12 @@ pub enum SignInError {
     /// The code does not fit.
     #[error("the code does not fit, or was used already")]
     Code,
+    /// The passkey's answer is not believed.
+    #[error(transparent)]
+    Passkey(Rejection),
+    /// There is no passkey that could be asked for.
+    #[error("there is no passkey here to sign in with")]
+    NoPasskeys,
     /// The challenge is over.
     #[error("this sign-in took too long or too many codes; begin again with the password")]
     ChallengeOver,
@@ -124,7 +139,18 @@ impl Accounts {
         Ok(SignedIn::Session(self.begin_session(id, &compared, None, from).await?))
     }
 
-    /// The second step: a code, or a recovery code.
+    /// What a browser is to ask for when the second step is made with a passkey.
+    ///
+    /// # Errors
+    /// The sign-in is over, or its owner has no passkey.
+    pub async fn challenge_options(&self, challenge: &Secret) -> Result<RequestOptions, SignInError> {
+        let key = secret::digest_of(CHALLENGE_PURPOSE, challenge);
+        let row = rows::find::<Waiting>(&self.events, CHALLENGES, key).await?;
+        let row = row.filter(|row| self.clock.now() < row.value.ends && row.value.tries > 0).ok_or(SignInError::ChallengeOver)?;
+        self.passkey_step_options(row.value.person, key).await
+    }
+
+    /// The second step: a code, a recovery code, or a passkey.
     ///
     /// # Errors
     /// It does not fit, or the challenge is over.
@@ -141,20 +167,38 @@ impl Accounts {
         })
         .await?;
         self.begin_attempt(person, from).map_err(|wait| SignInError::Wait { wait })?;
-        let begun = self.begin_session(person, &compared, Some((key, proof)), from).await;
+        let begun = self.take_second_step(person, &compared, (key, proof), from).await;
         self.end_attempt(
             person,
             from,
             match &begun {
                 Ok(_) => Attempt::Succeeded,
-                Err(SignInError::Code) => Attempt::Failed,
+                Err(SignInError::Code | SignInError::Passkey(_)) => Attempt::Failed,
                 Err(_) => Attempt::Undecided,
             },
         );
-        if matches!(begun, Err(SignInError::Code)) {
-            self.record_refusal(PersonKey::Known(person), "code", from).await?;
+        match (&begun, proof) {
+            (Err(SignInError::Code), _) => self.record_refusal(PersonKey::Known(person), "code", from).await?,
+            (Err(SignInError::Passkey(why)), Proof::Passkey(assertion)) => {
+                self.record_passkey_refusal(PersonKey::Known(person), assertion, *why, from).await?;
+            }
+            _ => {}
         }
         begun
+    }
+
+    async fn take_second_step(
+        &self,
+        person: PersonId,
+        compared: &Kept,
+        (key, proof): ([u8; 32], &Proof),
+        from: &Visitor,
+    ) -> Result<NewSession, SignInError> {
+        let Proof::Passkey(assertion) = proof else {
+            return self.begin_session(person, compared, Some((key, Second::Typed(proof))), from).await;
+        };
+        let challenge = self.take_claimed(passkey::Purpose::SecondFactor(key), assertion).await?;
+        self.begin_session(person, compared, Some((key, Second::Passkey(assertion, &challenge))), from).await
     }
 
     /// Changes the password of somebody who knows the present one, and ends all sessions. The answer is a new one.
@@ -201,7 +245,7 @@ impl Accounts {
         &self,
         person: PersonId,
         compared: &Kept,
-        proof: Option<([u8; 32], &Proof)>,
+        proof: Option<([u8; 32], Second<'_>)>,
         from: &Visitor,
     ) -> Result<NewSession, SignInError> {
         rows::change(&self.events, || async {
@@ -210,9 +254,12 @@ impl Accounts {
             if row.value.password != *compared {
                 return Err(SignInError::ChallengeOver);
             }
-            let mut used = None;
+            let (mut used, mut signed) = (None, Batch::new());
             match proof {
-                Some((_, proof)) => {
+                Some((_, Second::Passkey(assertion, challenge))) => {
+                    signed = self.passkey_signed(assertion, challenge, Whose::Of(person), from).await?.rewritten();
+                }
+                Some((_, Second::Typed(proof))) => {
                     used = self.proven(person, &mut row.value.second_factor, proof).map_err(|error| match error {
                         SecondFactorError::State(error) => SignInError::State(error),
                         _ => SignInError::Code,
@@ -223,7 +270,7 @@ impl Accounts {
                 None => {}
             }
             let letter = self.noticing_sign_in(Batch::new(), &mut row.value, from).await?;
-            let mut batch = row.rewritten().and(letter);
+            let mut batch = row.rewritten().and(signed).and(letter);
             if let Some((challenge, _)) = proof {
                 batch = batch.delete(CHALLENGES, challenge);
             }
@@ -306,7 +353,8 @@ impl From<NotKept> for SignInError {
 impl Fault for SignInError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Wrong | Self::Code | Self::ChallengeOver => Kind::Unauthenticated,
+            Self::Wrong | Self::Code | Self::Passkey(_) | Self::ChallengeOver => Kind::Unauthenticated,
+            Self::NoPasskeys => Kind::Conflict,
             Self::Wait { .. } => Kind::Exhausted,
             Self::Refused(error) => error.kind(),
             Self::Busy(error) => error.kind(),
@@ -318,6 +366,8 @@ impl Fault for SignInError {
         match self {
             Self::Wrong => "wrong-password",
             Self::Code => "wrong-code",
+            Self::Passkey(_) => "passkey-refused",
+            Self::NoPasskeys => "no-passkeys",
             Self::ChallengeOver => "challenge-over",
             Self::Wait { .. } => "too-many-attempts",
             Self::Refused(error) => error.code(),

@@ -1,7 +1,7 @@
 //! The paths by which people come in and leave: sign-in in one or two steps, sign-out.
 
 use super::{Answer, From, Given, Gone};
-use crate::{Accounts, ActUnconfirmed, NewSession, Proof, SignedIn, caller::COOKIE, refusals, secret};
+use crate::{Accounts, ActUnconfirmed, Assertion, NewSession, Proof, RequestOptions, SignedIn, caller::COOKIE, refusals, secret};
 use axum::{
     Json,
     http::{HeaderMap, HeaderValue, header},
@@ -27,6 +27,19 @@ struct ChallengeBody {
     challenge: Given,
     code: Option<String>,
     recovery_code: Option<Given>,
+    passkey: Option<Box<Assertion>>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct StepBody {
+    challenge: Given,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PasskeyBody {
+    credential: Assertion,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -62,11 +75,40 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
         )
         .post(
             "/v1/sign-in/second-factor",
-            doc("Answer a challenge with a code or a recovery code").refuses(refusals::CHALLENGE).refuses(refusals::PROOF),
+            doc("Answer a challenge with a code, a recovery code or a passkey")
+                .refuses(refusals::CHALLENGE)
+                .refuses(refusals::PASSKEY_SIGN_IN)
+                .refuses(refusals::PROOF),
             with!(accounts, |_granted: Granted<SignIn>, from: From, body: Body<ChallengeBody>| {
-                let ChallengeBody { challenge, code, recovery_code } = body.0;
-                let proof = proof(code, recovery_code)?;
+                let ChallengeBody { challenge, code, recovery_code, passkey } = body.0;
+                let proof = match passkey {
+                    Some(passkey) if code.is_none() && recovery_code.is_none() => Proof::Passkey(passkey),
+                    Some(_) => return Err(ProofNeeded.into()),
+                    None => proof(code, recovery_code)?,
+                };
                 let session = accounts.answer_challenge(&challenge.0, &proof, &from).await?;
+                signed_in(&accounts, &session)
+            }),
+        )
+        .post(
+            "/v1/sign-in/second-factor/options",
+            doc("Read what a passkey is to be asked for in the second step").refuses(refusals::CHALLENGE).refuses(refusals::PASSKEY_ASKING),
+            with!(accounts, |_granted: Granted<SignIn>, body: Body<StepBody>| {
+                Answer::<Json<RequestOptions>>::Ok(Json(accounts.challenge_options(&body.0.challenge.0).await?))
+            }),
+        )
+        .post(
+            "/v1/sign-in/passkey/options",
+            doc("Read what a passkey is to be asked for that signs in without a password").refuses(refusals::PASSKEY_ASKING),
+            with!(accounts, |_granted: Granted<SignIn>| Answer::<Json<RequestOptions>>::Ok(Json(accounts.passkey_sign_in_options()?))),
+        )
+        .post(
+            "/v1/sign-in/passkey",
+            doc("Sign in with a passkey and without a password")
+                .about("The authenticator has to make sure that its owner is there.")
+                .refuses(refusals::PASSKEY_SIGN_IN),
+            with!(accounts, |_granted: Granted<SignIn>, from: From, body: Body<PasskeyBody>| {
+                let session = accounts.sign_in_with_passkey(&body.0.credential, &from).await?;
                 signed_in(&accounts, &session)
             }),
         )
@@ -102,7 +144,7 @@ pub(super) fn proof(code: Option<String>, recovery_code: Option<Given>) -> Resul
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("give either `code` or `recovery_code`")]
+#[error("give one proof: `code`, `recovery_code` or, where it is taken, `passkey`")]
 pub(super) struct ProofNeeded;
 
 impl Fault for ProofNeeded {
