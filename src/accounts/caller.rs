@@ -369,7 +369,7 @@ impl Permission for OperateInstance {
 }
 
 impl Caller {
-    fn self_in_session(&self) -> Result<SelfInSession, Problem> {
+    pub(crate) fn self_in_session(&self) -> Result<SelfInSession, Problem> {
         let (person, session) = self.in_any_session().ok_or(Denied::Forbidden)?;
         Ok(SelfInSession { person, session, member: self.member })
     }

@@ -1,4 +1,4 @@
-//! Pages for people: HTML that needs no script, frames nowhere and sends its forms nowhere but to us.
+//! Pages for people: HTML that works without a script, frames nowhere and sends its forms nowhere but to us.
 //!
 //! Text becomes HTML in [`Page`] and [`Form`] and nowhere else, and is escaped there: whoever puts a page together cannot forget it.
 //! Each answer carries the policy that browsers hold it to. What a page says, and what happens to its forms, is its maker's affair.
@@ -29,6 +29,8 @@ pub(crate) struct Page {
     body: String,
     /// Where a form's answer may lead besides to us: browsers hold redirections to the policy as well.
     leads_to: Option<String>,
+    /// A script of ours that makes more of it.
+    script: Option<&'static str>,
 }
 
 /// A form that is being put together.
@@ -53,7 +55,7 @@ pub(crate) struct Field<'a> {
 impl Page {
     /// An empty page under this heading.
     pub(crate) fn new(title: &str) -> Self {
-        Self { status: StatusCode::OK, title: title.to_owned(), body: String::new(), leads_to: None }
+        Self { status: StatusCode::OK, title: title.to_owned(), body: String::new(), leads_to: None, script: None }
     }
 
     /// The same page as the answer to something that did not go.
@@ -66,6 +68,11 @@ impl Page {
         let harmless = |c: char| c.is_ascii_alphanumeric() || "-._:/[]".contains(c);
         self.leads_to = source.chars().all(harmless).then(|| source.to_owned());
         self
+    }
+
+    /// Runs the script at this path of ours, which may ask us.
+    pub(crate) fn script(self, path: &'static str) -> Self {
+        Self { script: Some(path), ..self }
     }
 
     /// A paragraph.
@@ -115,16 +122,18 @@ impl Page {
     fn html(&self) -> String {
         let Self { title, body, .. } = self;
         let title = escaped(title);
+        let script = self.script.map(|path| format!("<script src=\"{path}\" defer></script>")).unwrap_or_default();
         format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-             <title>{title}</title><style>{STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>"
+             <title>{title}</title><style>{STYLE}</style>{script}</head><body><main><h1>{title}</h1>{body}</main></body></html>"
         )
     }
 
     fn policy(&self) -> String {
         let leads_to = self.leads_to.as_ref().map(|source| format!(" {source}")).unwrap_or_default();
+        let scripts = self.script.map(|_| "script-src 'self'; connect-src 'self'; ").unwrap_or_default();
         format!(
-            "default-src 'none'; style-src 'sha256-{}'; form-action 'self'{leads_to}; frame-ancestors 'none'; base-uri 'none'",
+            "default-src 'none'; {scripts}style-src 'sha256-{}'; form-action 'self'{leads_to}; frame-ancestors 'none'; base-uri 'none'",
             *STYLE_DIGEST
         )
     }
@@ -134,6 +143,12 @@ impl Form {
     /// A form that is sent to this path of ours.
     pub(crate) fn to(path: &'static str) -> Self {
         Self { html: format!("<form method=\"post\" action=\"{path}\">") }
+    }
+
+    /// Hides the form until the script shows it, which then fills in `credential` with a passkey's answer to the options at this path.
+    pub(crate) fn asking_passkey(self, ceremony: &'static str, options: &'static str) -> Self {
+        let html = self.html.replace('>', &format!(" data-passkey=\"{ceremony}\" data-options=\"{options}\" hidden>"));
+        Self { html }.hidden("credential", "")
     }
 
     /// A field that nobody sees.
@@ -170,6 +185,12 @@ impl Form {
     /// A button that sends the form.
     pub(crate) fn button(mut self, label: &str) -> Self {
         let _ = write!(self.html, "<button type=\"submit\">{}</button>", escaped(label));
+        self
+    }
+
+    /// A button that sends the form and is not the first thing to press.
+    pub(crate) fn other_button(mut self, label: &str) -> Self {
+        let _ = write!(self.html, "<button type=\"submit\" class=\"other\">{}</button>", escaped(label));
         self
     }
 
@@ -243,8 +264,19 @@ mod tests {
         assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
         assert!(policy.ends_with("form-action 'self' https://app.example.com; frame-ancestors 'none'; base-uri 'none'"), "{policy}");
         assert_eq!(response.headers()[header::X_FRAME_OPTIONS], "DENY");
+        assert!(!policy.contains("script-src"), "{policy}");
         for hostile in ["https://a.example; script-src *", "'unsafe-inline'", "https://a.example,b"] {
             assert!(!Page::new("Hello").leading_to(hostile).policy().contains(hostile), "{hostile}");
         }
+    }
+
+    #[test]
+    fn a_page_runs_the_script_that_it_names_and_nothing_else() {
+        let page = Page::new("Hello").script("/here.js").form(Form::to("/there").asking_passkey("get", "/options").button("Go"));
+        let (html, policy) = (page.html(), page.policy());
+        assert!(html.contains("<script src=\"/here.js\" defer></script></head>"), "{html}");
+        assert!(html.contains("action=\"/there\" data-passkey=\"get\" data-options=\"/options\" hidden>"), "{html}");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'sha256-"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
     }
 }

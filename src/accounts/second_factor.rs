@@ -230,6 +230,11 @@ impl Accounts {
         }
     }
 
+    /// Whether somebody is asked for codes from an authenticator.
+    pub(crate) async fn takes_codes(&self, person: PersonId) -> Result<bool, StateError> {
+        Ok(self.find_person(person).await?.is_some_and(|row| row.value.second_factor.takes_codes()))
+    }
+
     async fn present(&self, person: PersonId) -> Result<rows::Row<crate::person::Person>, StateError> {
         self.find_person(person).await?.ok_or(StateError::Contention)
     }

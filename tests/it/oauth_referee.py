@@ -22,7 +22,7 @@ DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 class Page(html.parser.HTMLParser):
-    """The form of a page, with what it is filled in with."""
+    """The first form of a page, with what it is filled in with. What follows it needs scripts."""
 
     def __init__(self, text):
         super().__init__()
@@ -31,7 +31,7 @@ class Page(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
-        if tag == "form":
+        if tag == "form" and self.action is None:
             self.action = attributes["action"]
         elif tag == "input":
             self.fields[attributes["name"]] = attributes.get("value", "")

@@ -15,6 +15,7 @@ use super::{
     },
     metadata::AUTHORIZE,
     pages::{self, CONSENT, SECOND_FACTOR, SIGN_IN, Tied},
+    passkey_pages::answered,
     request::Parameters,
 };
 use crate::{
@@ -89,8 +90,13 @@ struct CodeForm {
     next: String,
     proof: String,
     challenge: String,
+    #[serde(default)]
     code: String,
+    #[serde(default)]
     recovery_code: String,
+    /// Filled in by the script.
+    #[serde(default)]
+    credential: String,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -217,7 +223,7 @@ impl Accounts {
         let (proof, path) = (before_session(&tie, next), next.path());
         let leads_to = next.leads_to();
         let tied = Tied { proof: &proof, next: &path, leads_to: leads_to.as_deref() };
-        let mut response = pages::sign_in(tied, email, problem).into_response();
+        let mut response = pages::sign_in(tied, email, self.relying_party().is_some(), problem).into_response();
         if let Some(drawn) = drawn {
             set_cookie(&mut response, &format!("{FORM_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax", secret::text(&drawn)));
         }
@@ -232,7 +238,9 @@ impl Accounts {
         }
         match self.sign_in(&email, &Secret::from(password), &browser.from).await {
             Ok(SignedIn::Session(session)) => self.signed_in(browser, &next, &session).await,
-            Ok(SignedIn::SecondFactor(challenge)) => Ok(browser.second_factor_page(&next, &secret::text(&challenge.secret), None)),
+            Ok(SignedIn::SecondFactor(challenge)) => {
+                Ok(self.second_step_page(browser, &next, &secret::text(&challenge.secret), None).await)
+            }
             Err(error) => {
                 let (status, text) = told(&error)?;
                 Ok(waiting(self.sign_in_page(browser, &next, &email, Some((status, &text))), &error))
@@ -241,23 +249,24 @@ impl Accounts {
     }
 
     async fn code_typed(&self, browser: &Browser, form: CodeForm) -> Answered {
-        let CodeForm { next, proof, challenge, code, recovery_code } = form;
+        let CodeForm { next, proof, challenge, code, recovery_code, credential } = form;
         let Some(next) = Next::parse(&next) else { return Ok(out_of_date()) };
         if !browser.sent(&proof, &next) {
             return Ok(self.sign_in_page(browser, &next, "", Some((StatusCode::FORBIDDEN, OUT_OF_DATE))));
         }
-        let shown = match recovery_code.trim() {
-            "" => Shown::Code(code),
-            recovery_code => Shown::Recovery(Secret::from(recovery_code.to_owned())),
+        let shown = match (recovery_code.trim(), answered(&credential)) {
+            (_, Some(assertion)) => Shown::Passkey(Box::new(assertion)),
+            ("", None) => Shown::Code(code),
+            (recovery_code, None) => Shown::Recovery(Secret::from(recovery_code.to_owned())),
         };
         match self.answer_challenge(&Secret::from(challenge.clone()), &shown, &browser.from).await {
             Ok(session) => self.signed_in(browser, &next, &session).await,
             Err(error) => {
                 let (status, text) = told(&error)?;
                 let problem = Some((status, text.as_str()));
-                let again = matches!(error, SignInError::Code | SignInError::Wait { .. });
+                let again = matches!(error, SignInError::Code | SignInError::Passkey(_) | SignInError::Wait { .. });
                 let page = if again {
-                    browser.second_factor_page(&next, &challenge, problem)
+                    self.second_step_page(browser, &next, &challenge, problem).await
                 } else {
                     self.sign_in_page(browser, &next, "", problem)
                 };
@@ -266,7 +275,7 @@ impl Accounts {
         }
     }
 
-    async fn signed_in(&self, browser: &Browser, next: &Next, session: &NewSession) -> Answered {
+    pub(super) async fn signed_in(&self, browser: &Browser, next: &Next, session: &NewSession) -> Answered {
         // What was there before must not be gone on with by whoever put it there.
         if let Some((person, before)) = browser.caller.as_ref().and_then(Caller::in_session) {
             let _ = self.end_session(person, &before.to_string(), &browser.from).await;
@@ -277,7 +286,7 @@ impl Accounts {
                 let (id, _) = self.session(&session.secret).await?.ok_or(StateError::Contention)?;
                 format!("{AUTHORIZE}?{bare}&{FRESH}={}", fresh(&id.0, bare))
             }
-            Next::Device(_) => next.path(),
+            Next::Device(_) | Next::Passkeys => next.path(),
         });
         let age = session.ends.since(self.clock.now()).as_secs();
         let text = secret::text(&session.secret);

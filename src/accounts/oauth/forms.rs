@@ -6,7 +6,7 @@
 use super::{
     consent::Asked,
     metadata::AUTHORIZE,
-    pages::{self, Tied},
+    pages::{self, PASSKEYS, Tied},
     request::{Parameters, Refused},
 };
 use crate::{Caller, SignInError, Visitor, caller::cookie_named, refusals, secret};
@@ -40,11 +40,12 @@ pub(super) struct Browser {
     headers: HeaderMap,
 }
 
-/// Where to go on after signing in: a request for authorization, or the page for short codes. There is nowhere else.
+/// Where to go on after signing in: a request for authorization, or our own pages for short codes and passkeys. There is nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Authorize(String),
     Device(String),
+    Passkeys,
 }
 
 impl Browser {
@@ -64,7 +65,7 @@ impl Browser {
         tied && site.is_none_or(|site| site == "same-origin")
     }
 
-    pub(super) fn second_factor_page(&self, next: &Next, challenge: &str, problem: Option<(StatusCode, &str)>) -> Response {
+    pub(super) fn second_factor_page(&self, next: &Next, challenge: (&str, bool), problem: Option<(StatusCode, &str)>) -> Response {
         let tie = self.tie().unwrap_or_else(|| Secret::new(Vec::new()));
         let (proof, path, leads_to) = (before_session(&tie, next), next.path(), next.leads_to());
         pages::second_factor(Tied { proof: &proof, next: &path, leads_to: leads_to.as_deref() }, challenge, problem).into_response()
@@ -76,6 +77,9 @@ impl Next {
         if let Some(query) = path.strip_prefix(AUTHORIZE).and_then(|rest| rest.strip_prefix('?')) {
             return Some(Self::Authorize(query.to_owned()));
         }
+        if path == PASSKEYS {
+            return Some(Self::Passkeys);
+        }
         let code = path.strip_prefix(DEVICE)?;
         let code = if code.is_empty() { "" } else { code.strip_prefix("?user_code=")? };
         code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-').then(|| Self::Device(code.to_owned()))
@@ -84,6 +88,7 @@ impl Next {
     pub(super) fn path(&self) -> String {
         match self {
             Self::Authorize(query) => format!("{AUTHORIZE}?{query}"),
+            Self::Passkeys => PASSKEYS.to_owned(),
             Self::Device(code) if code.is_empty() => DEVICE.to_owned(),
             Self::Device(code) => format!("{DEVICE}?user_code={code}"),
         }
@@ -188,13 +193,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_goes_on_anywhere_but_to_our_own_two_pages() {
-        for path in ["/oauth/authorize?client_id=a&state=b", "/device", "/device?user_code=BCDF-GHJK"] {
+    fn nobody_goes_on_anywhere_but_to_our_own_pages() {
+        for path in ["/oauth/authorize?client_id=a&state=b", "/device", "/device?user_code=BCDF-GHJK", "/account/passkeys"] {
             assert_eq!(Next::parse(path).map(|next| next.path()).as_deref(), Some(path));
         }
-        for path in
-            ["", "/", "//evil.example", "https://evil.example/", "/\\evil.example", "/oauth/authorize", "/oauth/token?x", "/devices"]
-        {
+        for path in [
+            "",
+            "/",
+            "//evil.example",
+            "https://evil.example/",
+            "/\\evil.example",
+            "/oauth/authorize",
+            "/oauth/token?x",
+            "/devices",
+            "/account/passkeys/remove",
+        ] {
             assert_eq!(Next::parse(path), None, "{path}");
         }
         assert_eq!(Next::parse("/device?user_code=\r\nset-cookie:x"), None);

@@ -22,6 +22,7 @@ mod jwt;
 mod keys;
 mod metadata;
 mod pages;
+mod passkey_pages;
 mod redirect;
 mod request;
 mod scope;

@@ -2,13 +2,18 @@
 
 use super::{AuthorizationRequest, Client, Scope, device::Waiting, forms::DEVICE};
 use crate::{
-    OrganisationInfo,
+    OrganisationInfo, PasskeyInfo,
     page::{Field, Form, Page},
 };
 use axum::http::StatusCode;
 
 pub(super) const SIGN_IN: &str = "/account/sign-in";
 pub(super) const SECOND_FACTOR: &str = "/account/sign-in/second-factor";
+pub(super) const PASSKEY_SIGN_IN: &str = "/account/sign-in/passkey";
+pub(super) const PASSKEYS: &str = "/account/passkeys";
+pub(super) const PASSKEYS_REMOVE: &str = "/account/passkeys/remove";
+/// The only script that our pages have.
+pub(super) const SCRIPT: &str = "/account/passkeys.js";
 pub(super) const CONSENT: &str = "/oauth/consent";
 pub(super) const DEVICE_ANSWER: &str = "/device/answer";
 
@@ -21,17 +26,23 @@ pub(super) struct Tied<'a> {
     pub(super) leads_to: Option<&'a str>,
 }
 
-pub(super) fn sign_in(tied: Tied<'_>, email: &str, problem: Option<(StatusCode, &str)>) -> Page {
+/// With a button for passkeys, where there can be some.
+pub(super) fn sign_in(tied: Tied<'_>, email: &str, passkeys: bool, problem: Option<(StatusCode, &str)>) -> Page {
     let form = Form::to(SIGN_IN)
         .hidden("next", tied.next)
         .hidden("proof", tied.proof)
         .field(Field { name: "email", label: "E-mail address", autocomplete: "username", value: email, ..Field::default() })
         .field(Field { name: "password", label: "Password", kind: "password", autocomplete: "current-password", ..Field::default() })
         .button("Sign in");
-    tied.page("Sign in", problem).form(form)
+    let page = tied.page("Sign in", problem).form(form);
+    if !passkeys {
+        return page;
+    }
+    let form = Form::to(PASSKEY_SIGN_IN).asking_passkey("get", "/v1/sign-in/passkey/options");
+    page.script(SCRIPT).form(form.hidden("next", tied.next).hidden("proof", tied.proof).other_button("Sign in with a passkey"))
 }
 
-pub(super) fn second_factor(tied: Tied<'_>, challenge: &str, problem: Option<(StatusCode, &str)>) -> Page {
+pub(super) fn second_factor(tied: Tied<'_>, (challenge, passkey): (&str, bool), problem: Option<(StatusCode, &str)>) -> Page {
     let form = Form::to(SECOND_FACTOR)
         .hidden("next", tied.next)
         .hidden("proof", tied.proof)
@@ -51,7 +62,38 @@ pub(super) fn second_factor(tied: Tied<'_>, challenge: &str, problem: Option<(St
             ..Field::default()
         })
         .button("Go on");
-    tied.page("One more step", problem).form(form)
+    let page = tied.page("One more step", problem).form(form);
+    if !passkey {
+        return page;
+    }
+    let form = Form::to(SECOND_FACTOR).asking_passkey("get", "/v1/sign-in/second-factor/options");
+    let form = form.hidden("next", tied.next).hidden("proof", tied.proof).hidden("challenge", challenge);
+    page.script(SCRIPT).form(form.other_button("Use a passkey"))
+}
+
+/// Somebody's passkeys, and whether the only one of them is the only second factor.
+pub(super) fn passkeys(tied: Tied<'_>, email: &str, (kept, only): (&[PasskeyInfo], bool), problem: Option<(StatusCode, &str)>) -> Page {
+    let page = tied.page("Your passkeys", problem).text(&format!("You are signed in as {email}."));
+    let page = page.text("A passkey lets you in without a password. Besides one, it is asked for as a second step.");
+    let page = kept.iter().fold(page, |page, passkey| {
+        let used = passkey.used.as_ref().map_or_else(|| "never".to_owned(), |used| format!("{} from {}", used.at, used.address));
+        let page = page.facts([("Name", passkey.name.clone()), ("Added", passkey.made.to_string()), ("Used last", used)]);
+        let label = if only { "Remove, and sign in with the password alone" } else { "Remove" };
+        page.form(Form::to(PASSKEYS_REMOVE).hidden("proof", tied.proof).hidden("passkey", &passkey.id).other_button(label))
+    });
+    let form = Form::to(PASSKEYS).asking_passkey("create", "/v1/me/passkeys/options").hidden("proof", tied.proof);
+    let form = form.field(Field { name: "name", label: "What to call it", autocomplete: "off", ..Field::default() });
+    page.script(SCRIPT).form(form.button("Add a passkey"))
+}
+
+/// A passkey that was added, with recovery codes where it is the first second factor.
+pub(super) fn passkey_added(name: &str, codes: &[String]) -> Page {
+    let page = Page::new("The passkey is added").text(&format!("{name} lets you in from now on."));
+    if codes.is_empty() {
+        return page;
+    }
+    let text = "Keep these recovery codes where nobody else finds them. Each lets you in once, with your password, when you have lost your passkey. They are not shown again.";
+    page.text(text).list(codes)
 }
 
 pub(super) fn consent(tied: Tied<'_>, email: &str, request: &AuthorizationRequest, organisations: &[OrganisationInfo]) -> Page {
