@@ -20,6 +20,7 @@ mod layers;
 mod limits;
 mod mail;
 mod oauth;
+mod passkeys;
 mod revocation;
 mod rotation;
 mod secrets;

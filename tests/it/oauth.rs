@@ -17,17 +17,17 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-const PASSWORD: &str = "tall ships sail";
-const EMAIL: &str = "ann@example.com";
+pub(crate) const PASSWORD: &str = "tall ships sail";
+pub(crate) const EMAIL: &str = "ann@example.com";
 
 /// A server whose issuer is the address that it listens on, with Ann in it.
-struct Provider {
-    server: Server,
-    issuer: String,
+pub(crate) struct Provider {
+    pub(crate) server: Server,
+    pub(crate) issuer: String,
 }
 
 impl Provider {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // The system chooses the port, and the configuration has to name it: somebody else may take it in between.
         let started = (0..5).find_map(|_| {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
@@ -48,7 +48,7 @@ impl Provider {
         provider
     }
 
-    fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.server.installation().folder()
     }
 
@@ -100,7 +100,7 @@ impl Provider {
     }
 }
 
-fn with_input(mut program: Command, input: &str) -> Output {
+pub(crate) fn with_input(mut program: Command, input: &str) -> Output {
     let mut process = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
     process.stdin.take().expect("piped").write_all(format!("{input}\n").as_bytes()).expect("written");
     process.wait_with_output().expect("ended")
