@@ -6,7 +6,7 @@
 //! still has there, from the networks that it is limited to, until it expires.
 
 use crate::{
-    Accounts, Happening, Right, Role, Sources, StateError, Visitor, counters,
+    Accounts, Happening, Right, Role, Sources, StateError, StepUpNeeded, Visitor, counters,
     organisation::Member,
     person::checked_name,
     rows::{self, MARK, TOKENS, TOKENS_OF},
@@ -128,6 +128,9 @@ pub enum TokenError {
     /// Tokens are people's.
     #[error("a program has no API tokens; its own token is enough")]
     NoPerson,
+    /// It has to be proven once more who asks.
+    #[error(transparent)]
+    StepUp(#[from] StepUpNeeded),
     /// The owner has too many.
     #[error("somebody has {MOST} tokens at most; revoke one first")]
     TooMany,
@@ -171,6 +174,7 @@ impl Accounts {
     /// What is wrong with it.
     pub async fn make_token(&self, owner: &Member, new: NewToken, from: &Visitor) -> Result<(TokenInfo, Secret), TokenError> {
         let person = owner.person.ok_or(TokenError::NoPerson)?;
+        owner.check_lately()?;
         let now = self.clock.now();
         let name = checked_name(&new.name).ok_or(TokenError::Name)?;
         check_rights(owner.role, &new.rights)?;
@@ -222,6 +226,7 @@ impl Accounts {
     /// There is none of this id, or it would be allowed more than its owner.
     pub async fn change_token(&self, owner: &Member, id: &str, change: TokenChange, from: &Visitor) -> Result<TokenInfo, TokenError> {
         let person = owner.person.ok_or(TokenError::NoPerson)?;
+        owner.check_lately()?;
         if let Some(rights) = &change.rights {
             check_rights(owner.role, rights)?;
         }
@@ -368,6 +373,7 @@ impl Fault for TokenError {
         match self {
             Self::Name | Self::Rights { .. } | Self::Expired => Kind::Invalid,
             Self::NoPerson => Kind::Forbidden,
+            Self::StepUp(error) => error.kind(),
             Self::TooMany => Kind::Conflict,
             Self::Unknown => Kind::NotFound,
             Self::State(error) => error.kind(),
@@ -380,6 +386,7 @@ impl Fault for TokenError {
             Self::Rights { .. } => "token-scopes",
             Self::Expired => "token-expired",
             Self::NoPerson => "token-without-person",
+            Self::StepUp(error) => error.code(),
             Self::TooMany => "too-many-tokens",
             Self::Unknown => "no-such-token",
             Self::State(error) => error.code(),
@@ -391,7 +398,7 @@ impl Fault for TokenError {
             Self::Name => Some("name"),
             Self::Rights { .. } => Some("scopes"),
             Self::Expired => Some("expires"),
-            Self::NoPerson | Self::TooMany | Self::Unknown | Self::State(_) => None,
+            Self::NoPerson | Self::StepUp(_) | Self::TooMany | Self::Unknown | Self::State(_) => None,
         }
     }
 }

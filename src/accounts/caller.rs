@@ -1,7 +1,7 @@
 //! Who is calling, and the permissions that this core names.
 
 use crate::{
-    Accounts, Member, Right, StateError, Visitor,
+    Accounts, Member, Right, StateError, StepUpNeeded, SteppedUp, Visitor,
     api_token::{self, TokenRefused},
     oauth::{Scope, Word},
     refusals,
@@ -46,6 +46,8 @@ pub struct Caller {
     /// Whose requests are counted together.
     rate: RateKey,
     standing: Standing,
+    /// Whether it was proven lately who is in the session.
+    lately: bool,
 }
 
 /// What an account may do as such.
@@ -192,13 +194,13 @@ impl Gate {
             };
             let rate = RateKey(format!("token {id}").into());
             let by = Credential::ApiToken;
-            return Ok(Some(Caller { person: Some(grant.person), by, member, rate, standing: Standing::Usual }));
+            return Ok(Some(Caller { person: Some(grant.person), by, member, rate, standing: Standing::Usual, lately: false }));
         }
         let Some(secret) = cookie(&request.headers) else { return Ok(None) };
         if !is_safe(&request.method) && !comes_from_here(&request.headers) {
             return Err(BadCredentials::ForeignOrigin.into());
         }
-        let Some((session, person)) = self.0.session(&secret).await? else {
+        let Some((session, person, lately)) = self.0.session_lately(&secret).await? else {
             request.extensions.insert(Lapsed);
             return Ok(None);
         };
@@ -207,6 +209,7 @@ impl Gate {
             Some(Ok(named)) => self.member(person, Some(named)).await?,
             None => self.member(person, None).await?,
         };
+        let member = member.map(|member| member.lately(lately));
         let standing = match self.0.find_person(person).await? {
             None => return Err(BadCredentials::Session.into()),
             Some(row) if row.value.unconfirmed.is_some() => Standing::Unconfirmed,
@@ -214,7 +217,7 @@ impl Gate {
             Some(_) => Standing::Usual,
         };
         let rate = RateKey(format!("person {person}").into());
-        Ok(Some(Caller { person: Some(person), by: Credential::Session(session), member, rate, standing }))
+        Ok(Some(Caller { person: Some(person), by: Credential::Session(session), member, rate, standing, lately }))
     }
 
     /// A program that shows an access token of ours.
@@ -226,7 +229,7 @@ impl Gate {
             (Some(Ok(named)), _) if named != owner => Err(NotInOrganisation::NotYours),
             (Some(Err(error)), _) => Err(error),
             (_, Some(person)) => self.member(person, Some(owner)).await?,
-            (_, None) => Ok(Member { person: None, organisation: owner, role: bearer.client.role, rights: bearer.client.role.rights() }),
+            (_, None) => Ok(Member::of_program(owner, bearer.client.role)),
         };
         // What the client is and may have at most, it and whoever it acts for are through it (`NewClient::role`).
         let member = member.map(|member| member.at_most(bearer.client.role).limited(&bearer.rights()));
@@ -240,7 +243,7 @@ impl Gate {
             None => format!("program {}", bearer.claims.client_id),
         };
         let member = self.unless_suspended(member).await?;
-        Ok(Caller { person, by, member, rate: RateKey(rate.into()), standing: Standing::Usual })
+        Ok(Caller { person, by, member, rate: RateKey(rate.into()), standing: Standing::Usual, lately: false })
     }
 
     async fn member(&self, person: PersonId, named: Option<OrganisationId>) -> Result<Result<Member, NotInOrganisation>, StateError> {
@@ -374,6 +377,12 @@ impl Caller {
         Ok(SelfInSession { person, session, member: self.member })
     }
 
+    /// The same, where it was proven lately who is in the session.
+    pub(crate) fn stepped_up(&self) -> Result<SteppedUp, Problem> {
+        let SelfInSession { person, session, .. } = self.self_in_session()?;
+        if self.lately { Ok(SteppedUp { person, session }) } else { Err(StepUpNeeded.into()) }
+    }
+
     /// Who it is and in which session, where it is somebody in one whose address is confirmed.
     pub(crate) fn in_session(&self) -> Option<(PersonId, SessionId)> {
         self.in_any_session().filter(|_| self.standing != Standing::Unconfirmed)
@@ -431,7 +440,38 @@ impl Permission for ActInSession {
     }
 }
 
-/// Who may let programs in: as [`ManageClients`], but through no API token. Such a token is limited to networks and times that what it
+/// What is dangerous to one's own account is for people who have proven lately who they are.
+#[derive(Debug)]
+pub enum ActSteppedUp {}
+
+impl Permission for ActSteppedUp {
+    const NAME: &'static str = "act-stepped-up";
+    const SECURITY: &'static [Shown] = &[SESSION];
+    const REFUSALS: &'static [Refusal] = refusals::STEPPED_UP;
+    type Proof = SteppedUp;
+
+    fn check(request: &Parts) -> Result<SteppedUp, Problem> {
+        caller(request)?.stepped_up()
+    }
+}
+
+/// What is dangerous to everybody is for those who run this installation and have proven lately who they are.
+#[derive(Debug)]
+pub enum OperateSteppedUp {}
+
+impl Permission for OperateSteppedUp {
+    const NAME: &'static str = "operate-stepped-up";
+    const SECURITY: &'static [Shown] = &[SESSION];
+    const REFUSALS: &'static [Refusal] = refusals::STEPPED_UP;
+    type Proof = SteppedUp;
+
+    fn check(request: &Parts) -> Result<SteppedUp, Problem> {
+        OperateInstance::check(request)?;
+        caller(request)?.stepped_up()
+    }
+}
+
+/// Who may let programs in: as [`ManageClients`], but through no API token, and people who have proven lately who they are. Such a token is limited to networks and times that what it
 /// made would not know of, and would not end with it.
 #[derive(Debug)]
 pub enum MakeClients {}
@@ -439,12 +479,16 @@ pub enum MakeClients {}
 impl Permission for MakeClients {
     const NAME: &'static str = "make-clients";
     const SECURITY: &'static [Shown] = &[SESSION, Shown { scheme: "program", scopes: &[Right::ManageClients.name()] }];
-    const REFUSALS: &'static [Refusal] = refusals::MEMBER;
+    const REFUSALS: &'static [Refusal] = refusals::MEMBER_STEPPED_UP;
     type Proof = Member;
 
     fn check(request: &Parts) -> Result<Member, Problem> {
         let caller = caller(request)?;
-        if matches!(caller.by, Credential::ApiToken) { Err(Denied::Forbidden.into()) } else { caller.with(Right::ManageClients) }
+        match caller.by {
+            Credential::ApiToken => Err(Denied::Forbidden.into()),
+            Credential::Session(_) => caller.with(Right::ManageClients).and_then(|member| caller.stepped_up().map(|_| member)),
+            Credential::Own | Credential::Program { .. } => caller.with(Right::ManageClients),
+        }
     }
 }
 

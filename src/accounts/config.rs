@@ -32,6 +32,8 @@ pub struct Config {
     pub issuer: Option<String>,
     /// What authenticator applications call this installation. Default `Gatehouse`.
     pub issuer_name: String,
+    /// How long it holds for dangerous actions that somebody has shown who they are. Default 5 min.
+    pub step_up_window: Duration,
     /// The most passkeys that somebody has. Default 10.
     pub passkeys: usize,
     /// Failed sign-ins that are remembered at most, for slowing guesses down. Default 100,000.
@@ -71,6 +73,7 @@ impl Default for Config {
             invitation_lifetime: HOUR * 24 * 7,
             issuer: None,
             issuer_name: "Gatehouse".to_owned(),
+            step_up_window: HOUR / 12,
             passkeys: 10,
             throttle_entries: 100_000,
             password: password::Config::default(),
@@ -102,6 +105,7 @@ impl Configure for Config {
             return None;
         }
         let issuer_name = from.or("issuer_name", defaults.issuer_name);
+        let step_up_window = from.within("step_up_window", defaults.step_up_window, minutes(1, 60));
         let passkeys = from.within("passkeys", defaults.passkeys, 1..=50);
         let throttle_entries = from.within("throttle_entries", defaults.throttle_entries, 1000..=10_000_000);
         let password = from.section("password");
@@ -123,6 +127,7 @@ impl Configure for Config {
             token_keys,
             issuer,
             issuer_name,
+            step_up_window,
             passkeys,
             throttle_entries,
             password: password?,

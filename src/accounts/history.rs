@@ -58,6 +58,8 @@ pub enum Happening {
         /// How many are left.
         left: usize,
     },
+    /// Somebody proved once more who they are, for something dangerous.
+    SteppedUp,
     /// A session ended before its time.
     SessionEnded,
     /// The password was changed.

@@ -19,6 +19,7 @@ pub(crate) fn routes(accounts: &Accounts) -> Routes {
         .and(own_account::routes(accounts))
         .and(second_factor::routes(accounts))
         .and(passkeys::routes(accounts))
+        .and(step_up::routes(accounts))
         .and(tokens::routes(accounts))
         .and(members::routes(accounts))
         .and(clients::routes(accounts))
@@ -51,6 +52,7 @@ mod pages;
 mod passkeys;
 mod second_factor;
 mod sign_in;
+mod step_up;
 mod tokens;
 
 /// A secret in a request.

@@ -4,7 +4,8 @@
 //! membership of the person who has it and is signed in. An invitation is worth what its maker may still give when it is accepted.
 
 use crate::{
-    Accounts, Email, Happening, MailError, Member, NewPassword, OrganisationInfo, PasswordRefused, PersonInfo, Role, StateError, Visitor,
+    Accounts, Email, Happening, MailError, Member, NewPassword, OrganisationInfo, PasswordRefused, PersonInfo, Role, StateError,
+    StepUpNeeded, Visitor,
     history::Fact,
     letters::Invited,
     links::LinkKind,
@@ -88,6 +89,9 @@ pub enum Accepting<'a> {
 /// An invitation cannot be made, found or accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum InvitationError {
+    /// An owner is invited.
+    #[error(transparent)]
+    StepUp(#[from] StepUpNeeded),
     /// The caller's role does not suffice.
     #[error("somebody whose role is {own} cannot invite anybody as {role}")]
     NotAppointed {
@@ -143,6 +147,9 @@ impl Accounts {
         self.mailer()?;
         if !by.role.may_appoint(role) {
             return Err(InvitationError::NotAppointed { own: by.role, role });
+        }
+        if role == Role::Owner {
+            by.check_lately()?;
         }
         let secret = secret::draw(&*self.random);
         let digest = LinkKind::Invitation.digest(&secret);
@@ -365,6 +372,7 @@ impl Fault for InvitationError {
     fn kind(&self) -> Kind {
         match self {
             Self::NotAppointed { .. } | Self::ForAnother => Kind::Forbidden,
+            Self::StepUp(error) => error.kind(),
             Self::TooMany | Self::Member | Self::SignIn | Self::Crowded => Kind::Conflict,
             Self::Unknown | Self::Over => Kind::NotFound,
             Self::Name => Kind::Invalid,
@@ -378,6 +386,7 @@ impl Fault for InvitationError {
     fn code(&self) -> &'static str {
         match self {
             Self::NotAppointed { .. } => "role-not-yours-to-give",
+            Self::StepUp(error) => error.code(),
             Self::TooMany => "too-many-invitations",
             Self::Member => "member-already",
             Self::Unknown => "no-such-invitation",

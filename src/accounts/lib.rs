@@ -47,6 +47,7 @@ mod secret;
 mod session;
 mod sign_in;
 mod sources;
+mod step_up;
 mod suspension;
 #[cfg(test)]
 mod tests;
@@ -60,8 +61,8 @@ pub use admission::{
 };
 pub use api_token::{NewToken, TokenChange, TokenError, TokenId, TokenInfo, Used};
 pub use caller::{
-    ActForSelf, ActInSession, ActUnconfirmed, Caller, Gate, MakeClients, ManageClients, ManageDevices, ManageMembers, OperateInstance,
-    ReadDevices, ReadMembers, SelfInSession, security_schemes,
+    ActForSelf, ActInSession, ActSteppedUp, ActUnconfirmed, Caller, Gate, MakeClients, ManageClients, ManageDevices, ManageMembers,
+    OperateInstance, OperateSteppedUp, ReadDevices, ReadMembers, SelfInSession, security_schemes,
 };
 pub use config::{Config, TokenKeys};
 pub use counters::METRICS;
@@ -86,6 +87,7 @@ pub use second_factor::{Enrolment, Proof, SecondFactorError};
 pub use session::{NewSession, SessionError, SessionId, SessionInfo};
 pub use sign_in::{Challenge, SignInError, SignedIn};
 pub use sources::{Sources, SourcesError};
+pub use step_up::{StepUp, StepUpNeeded, SteppedUp};
 pub use suspension::SuspensionError;
 
 use gatehouse_base::Clock;

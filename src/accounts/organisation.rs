@@ -1,7 +1,7 @@
 //! Organisations, and who is what in them.
 
 use crate::{
-    Accounts, Email, Right, Role, StateError,
+    Accounts, Email, Right, Role, StateError, StepUpNeeded,
     history::Fact,
     person::{checked_name, person_id},
     role::Rights,
@@ -87,12 +87,19 @@ pub struct Member {
     pub(crate) role: Role,
     /// What they may do through it, of what the role has.
     pub(crate) rights: Rights,
+    /// Whether they are there themselves, and have proven lately who they are.
+    pub(crate) lately: bool,
 }
 
 impl Member {
     /// Somebody with all that their role has.
     pub(crate) fn of(person: PersonId, organisation: OrganisationId, role: Role) -> Self {
-        Self { person: Some(person), organisation, role, rights: role.rights() }
+        Self { person: Some(person), organisation, role, rights: role.rights(), lately: false }
+    }
+
+    /// A program that acts for itself.
+    pub(crate) fn of_program(organisation: OrganisationId, role: Role) -> Self {
+        Self { person: None, organisation, role, rights: role.rights(), lately: false }
     }
 
     /// The same through something that was given these rights only.
@@ -103,6 +110,16 @@ impl Member {
     /// The same through something that is this at most.
     pub(crate) fn at_most(self, role: Role) -> Self {
         Self { role: self.role.at_most(role), rights: self.rights.within(|right| role.has(right)), ..self }
+    }
+
+    /// The same, who has proven lately who they are.
+    pub(crate) fn lately(self, lately: bool) -> Self {
+        Self { lately, ..self }
+    }
+
+    /// What is dangerous asks for this.
+    pub(crate) fn check_lately(&self) -> Result<(), StepUpNeeded> {
+        if self.lately { Ok(()) } else { Err(StepUpNeeded) }
     }
 
     /// Who; nobody where a program acts for itself.
@@ -138,6 +155,9 @@ pub enum MemberError {
         /// The role that it is about.
         role: Role,
     },
+    /// It is about an owner.
+    #[error(transparent)]
+    StepUp(#[from] StepUpNeeded),
     /// Nobody would own it any more.
     #[error("this is the last owner: make somebody else an owner first")]
     LastOwner,
@@ -232,6 +252,9 @@ impl Accounts {
             if !by.role.may_appoint(role) && !leaves {
                 return Err(MemberError::NotAppointed { own: by.role, role });
             }
+        }
+        if old == Role::Owner || new == Some(Role::Owner) {
+            by.check_lately()?;
         }
         if old == Role::Owner && new != Some(Role::Owner) && self.owner_ids(by.organisation).await?.len() == 1 {
             return Err(MemberError::LastOwner);
@@ -332,6 +355,7 @@ impl Fault for MemberError {
             Self::Name => Kind::Invalid,
             Self::NoMember => Kind::NotFound,
             Self::NotAppointed { .. } => Kind::Forbidden,
+            Self::StepUp(error) => error.kind(),
             Self::LastOwner | Self::TooMany => Kind::Conflict,
             Self::State(error) => error.kind(),
         }
@@ -342,6 +366,7 @@ impl Fault for MemberError {
             Self::Name => "name",
             Self::NoMember => "no-such-member",
             Self::NotAppointed { .. } => "role-not-yours-to-give",
+            Self::StepUp(error) => error.code(),
             Self::LastOwner => "last-owner",
             Self::TooMany => "too-many-organisations",
             Self::State(error) => error.code(),
@@ -352,7 +377,7 @@ impl Fault for MemberError {
         match self {
             Self::Name => Some("name"),
             Self::NotAppointed { .. } => Some("role"),
-            Self::NoMember | Self::LastOwner | Self::TooMany | Self::State(_) => None,
+            Self::NoMember | Self::StepUp(_) | Self::LastOwner | Self::TooMany | Self::State(_) => None,
         }
     }
 }

@@ -20,7 +20,31 @@ pub(crate) const DENIED: &[Refusal] = &[
     Refusal::new(Forbidden, "address-not-confirmed"),
 ];
 
-/// The same and `NotInOrganisation`.
+/// The same and `StepUpNeeded`.
+pub(crate) const STEPPED_UP: &[Refusal] = &[
+    Refusal::new(Unauthenticated, "unauthenticated"),
+    Refusal::new(Unauthenticated, "session-over"),
+    Refusal::new(Forbidden, "forbidden"),
+    Refusal::new(Forbidden, "address-not-confirmed"),
+    Refusal::new(Forbidden, "step-up-needed"),
+];
+
+/// `StepUpNeeded`.
+pub(crate) const STEP_UP_NEEDED: &[Refusal] = &[Refusal::new(Forbidden, "step-up-needed")];
+
+/// `SignInError` where somebody steps up.
+pub(crate) const STEP_UP: &[Refusal] = &[
+    Refusal::new(Unauthenticated, "wrong-password"),
+    Refusal::new(Unauthenticated, "wrong-code"),
+    Refusal::new(Unauthenticated, "second-factor-needed"),
+    Refusal::new(Unauthenticated, "passkey-refused"),
+    Refusal::new(Unauthenticated, "challenge-over"),
+    Refusal::new(Exhausted, "too-many-attempts"),
+    Refusal::new(Exhausted, "sign-in-busy"),
+    Refusal::new(Conflict, "no-passkeys"),
+];
+
+/// `DENIED` and `NotInOrganisation`.
 pub(crate) const MEMBER: &[Refusal] = &[
     Refusal::new(Unauthenticated, "unauthenticated"),
     Refusal::new(Unauthenticated, "session-over"),
@@ -37,6 +61,19 @@ pub(crate) const PASSWORD: &[Refusal] = &[
     Refusal::new(Unauthenticated, "wrong-password"),
     Refusal::new(Exhausted, "too-many-attempts"),
     Refusal::new(Exhausted, "sign-in-busy"),
+];
+
+/// `MEMBER` and `StepUpNeeded`.
+pub(crate) const MEMBER_STEPPED_UP: &[Refusal] = &[
+    Refusal::new(Unauthenticated, "unauthenticated"),
+    Refusal::new(Unauthenticated, "session-over"),
+    Refusal::new(Forbidden, "forbidden"),
+    Refusal::new(Invalid, "organisation-not-named"),
+    Refusal::new(Invalid, "organisation-id"),
+    Refusal::new(Forbidden, "organisation-not-yours"),
+    Refusal::new(Forbidden, "organisation-suspended"),
+    Refusal::new(Forbidden, "address-not-confirmed"),
+    Refusal::new(Forbidden, "step-up-needed"),
 ];
 
 /// `PasswordRefused`.

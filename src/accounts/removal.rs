@@ -4,7 +4,7 @@
 //! members and no other owner stand in the way. The history becomes unreadable: its key is destroyed in the same batch.
 
 use crate::{
-    AccountError, Accounts, Role, StateError, Visitor,
+    AccountError, Accounts, Role, StateError, SteppedUp, Visitor,
     address::KEPT_ADDRESSES,
     history::Fact,
     letters::AddressGone,
@@ -22,7 +22,8 @@ impl Accounts {
     ///
     /// # Errors
     /// The password is wrong, or organisations would have no owner.
-    pub async fn remove_account(&self, person: PersonId, password: &Secret, from: &Visitor) -> Result<(), AccountError> {
+    pub async fn remove_account(&self, by: &SteppedUp, password: &Secret, from: &Visitor) -> Result<(), AccountError> {
+        let person = by.person;
         self.check_password(person, password, from).await?;
         rows::change(&self.events, || async {
             let row = self.find_person(person).await?.ok_or(AccountError::Wrong)?;

@@ -4,7 +4,7 @@
 //! itself after ten minutes. While it is on, it is taken off only by a code, and no other authenticator can be enrolled.
 
 use crate::{
-    Accounts, Assertion, Attempt, Happening, StateError, Visitor,
+    Accounts, Assertion, Attempt, Happening, StateError, SteppedUp, Visitor,
     letters::Change,
     rows,
     secret::{self, Digest},
@@ -138,7 +138,8 @@ impl Accounts {
     ///
     /// # Errors
     /// The second factor is on.
-    pub async fn enrol_second_factor(&self, person: PersonId) -> Result<Enrolment, SecondFactorError> {
+    pub async fn enrol_second_factor(&self, by: &SteppedUp) -> Result<Enrolment, SecondFactorError> {
+        let person = by.person;
         let drawn = totp::generate(&*self.random);
         rows::change(&self.events, || async {
             let mut row = self.present(person).await?;
@@ -159,7 +160,8 @@ impl Accounts {
     ///
     /// # Errors
     /// The code does not fit, or no enrolment is under way.
-    pub async fn confirm_second_factor(&self, person: PersonId, code: &str, from: &Visitor) -> Result<Vec<Secret>, SecondFactorError> {
+    pub async fn confirm_second_factor(&self, by: &SteppedUp, code: &str, from: &Visitor) -> Result<Vec<Secret>, SecondFactorError> {
+        let person = by.person;
         self.begin_attempt(person, from).map_err(|wait| SecondFactorError::Wait { wait })?;
         let codes = self.recovery_codes();
         let confirmed = rows::change(&self.events, || async {
@@ -187,7 +189,8 @@ impl Accounts {
     ///
     /// # Errors
     /// The proof does not hold, or it is off.
-    pub async fn disable_second_factor(&self, person: PersonId, proof: &Proof, from: &Visitor) -> Result<(), SecondFactorError> {
+    pub async fn disable_second_factor(&self, by: &SteppedUp, proof: &Proof, from: &Visitor) -> Result<(), SecondFactorError> {
+        let person = by.person;
         self.begin_attempt(person, from).map_err(|wait| SecondFactorError::Wait { wait })?;
         let disabled = rows::change(&self.events, || async {
             let mut row = self.present(person).await?;

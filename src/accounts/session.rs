@@ -26,6 +26,17 @@ const PURPOSE: &str = "session";
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SessionId(pub(crate) Digest);
 
+/// With what a session begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// The password, where that is all that there is.
+    Password,
+    /// A second factor or a passkey.
+    SecondFactor,
+    /// Less than the person has to show when they sign in.
+    Less,
+}
+
 /// A session that has just begun. Its secret is shown once, to the one that it is for.
 #[derive(Debug)]
 pub struct NewSession {
@@ -65,6 +76,9 @@ pub(crate) struct Session {
     /// Whether it began with a second factor.
     #[serde(default)]
     second_factor: bool,
+    /// When all that the person has to show was shown last.
+    #[serde(default)]
+    proven: Option<UnixTime>,
 }
 
 /// There is no such session.
@@ -86,6 +100,11 @@ impl SessionId {
 }
 
 impl Session {
+    /// From now on it is known again who is in it.
+    pub(crate) fn prove(&mut self, now: UnixTime) {
+        self.proven = Some(now);
+    }
+
     fn is_over(&self, now: UnixTime, config: &Config) -> bool {
         now >= self.began + config.session_lifetime || now >= self.seen + config.session_idle
     }
@@ -94,6 +113,11 @@ impl Session {
 impl Accounts {
     /// The session behind this secret, if it goes on.
     pub(crate) async fn session(&self, secret: &Secret) -> Result<Option<(SessionId, PersonId)>, StateError> {
+        Ok(self.session_lately(secret).await?.map(|(id, person, _)| (id, person)))
+    }
+
+    /// The same, and whether it was proven lately who is in it.
+    pub(crate) async fn session_lately(&self, secret: &Secret) -> Result<Option<(SessionId, PersonId, bool)>, StateError> {
         let id = SessionId(secret::digest_of(PURPOSE, secret));
         let Some(mut row) = rows::find::<Session>(&self.events, SESSIONS, id.0).await? else { return Ok(None) };
         let now = self.clock.now();
@@ -106,7 +130,7 @@ impl Accounts {
             // Somebody else may have written it at this moment, or ended it: then theirs counts.
             let _ = self.events.commit(row.rewritten()).await;
         }
-        Ok(Some((id, person)))
+        Ok(Some((id, person, row.value.proven.is_some_and(|proven| self.is_lately(proven)))))
     }
 
     /// A new session with the batch that begins it.
@@ -114,19 +138,10 @@ impl Accounts {
         &self,
         batch: Batch,
         person: PersonId,
+        shown: Shown,
         from: &Visitor,
     ) -> Result<(Batch, NewSession), StateError> {
-        self.beginning_session_with(batch, person, false, from).await
-    }
-
-    /// The same for somebody who may have proven a second factor.
-    pub(crate) async fn beginning_session_with(
-        &self,
-        batch: Batch,
-        person: PersonId,
-        second_factor: bool,
-        from: &Visitor,
-    ) -> Result<(Batch, NewSession), StateError> {
+        let second_factor = shown == Shown::SecondFactor;
         let now = self.clock.now();
         let mut batch = batch;
         let mut kept = self.kept_sessions(person).await?;
@@ -139,7 +154,15 @@ impl Accounts {
         }
         let secret = secret::draw(&*self.random);
         let id = secret::digest_of(PURPOSE, &secret);
-        let session = Session { person, began: now, seen: now, address: from.address, agent: from.agent.clone(), second_factor };
+        let session = Session {
+            person,
+            began: now,
+            seen: now,
+            address: from.address,
+            agent: from.agent.clone(),
+            second_factor,
+            proven: (shown != Shown::Less).then_some(now),
+        };
         let batch = batch.and(rows::new(SESSIONS, id, &session)).put(SESSIONS_OF, rows::of_person(person, &id), MARK);
         Ok((batch, NewSession { secret, person, ends: now + self.config.session_lifetime }))
     }

@@ -13,6 +13,7 @@ use crate::{
     password::{Busy, Kept, NotKept, Verdict},
     rows::{self, CHALLENGES},
     secret,
+    session::Shown,
     throttle::PersonKey,
 };
 use gatehouse_base::{Fault, Kind};
@@ -72,6 +73,9 @@ pub enum SignInError {
     /// The passkey's answer is not believed.
     #[error(transparent)]
     Passkey(Rejection),
+    /// The password is right and not enough.
+    #[error("a second factor is asked for as well: a code, a recovery code or a passkey")]
+    SecondFactorNeeded,
     /// There is no passkey that could be asked for.
     #[error("there is no passkey here to sign in with")]
     NoPasskeys,
@@ -147,7 +151,7 @@ impl Accounts {
         let key = secret::digest_of(CHALLENGE_PURPOSE, challenge);
         let row = rows::find::<Waiting>(&self.events, CHALLENGES, key).await?;
         let row = row.filter(|row| self.clock.now() < row.value.ends && row.value.tries > 0).ok_or(SignInError::ChallengeOver)?;
-        self.passkey_step_options(row.value.person, key).await
+        self.own_passkey_options(row.value.person, passkey::Purpose::SecondFactor(key)).await
     }
 
     /// The second step: a code, a recovery code, or a passkey.
@@ -233,7 +237,8 @@ impl Accounts {
             }
             row.value.password = kept.clone();
             let batch = self.ending_sessions(row.rewritten(), person, None).await?;
-            let (batch, session) = self.beginning_session(batch, person, from).await?;
+            let shown = if row.value.second_factor.is_active() { Shown::Less } else { Shown::Password };
+            let (batch, session) = self.beginning_session(batch, person, shown, from).await?;
             let batch = self.ending_links(batch, person, OF_A_PASSWORD).await?;
             let batch = self.telling(batch, person, Happening::PasswordChanged, Some(from)).await?;
             Ok((self.noticing(batch, &row.value, Change::Password, Some(from)).await?, session))
@@ -257,7 +262,7 @@ impl Accounts {
             let (mut used, mut signed) = (None, Batch::new());
             match proof {
                 Some((_, Second::Passkey(assertion, challenge))) => {
-                    signed = self.passkey_signed(assertion, challenge, Whose::Of(person), from).await?.rewritten();
+                    signed = self.passkey_signed(assertion, challenge, Whose::Of { person, verified: false }, from).await?.rewritten();
                 }
                 Some((_, Second::Typed(proof))) => {
                     used = self.proven(person, &mut row.value.second_factor, proof).map_err(|error| match error {
@@ -282,7 +287,8 @@ impl Accounts {
             }
             let happening = Happening::SignedIn { second_factor: proof.is_some() };
             let batch = self.telling(batch, person, happening, Some(from)).await?;
-            Ok(self.beginning_session_with(batch, person, proof.is_some(), from).await?)
+            let shown = if proof.is_some() { Shown::SecondFactor } else { Shown::Password };
+            Ok(self.beginning_session(batch, person, shown, from).await?)
         })
         .await
         .inspect(|_| counters::signed_in(proof.is_some()))
@@ -353,7 +359,7 @@ impl From<NotKept> for SignInError {
 impl Fault for SignInError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Wrong | Self::Code | Self::Passkey(_) | Self::ChallengeOver => Kind::Unauthenticated,
+            Self::Wrong | Self::Code | Self::Passkey(_) | Self::SecondFactorNeeded | Self::ChallengeOver => Kind::Unauthenticated,
             Self::NoPasskeys => Kind::Conflict,
             Self::Wait { .. } => Kind::Exhausted,
             Self::Refused(error) => error.kind(),
@@ -367,6 +373,7 @@ impl Fault for SignInError {
             Self::Wrong => "wrong-password",
             Self::Code => "wrong-code",
             Self::Passkey(_) => "passkey-refused",
+            Self::SecondFactorNeeded => "second-factor-needed",
             Self::NoPasskeys => "no-passkeys",
             Self::ChallengeOver => "challenge-over",
             Self::Wait { .. } => "too-many-attempts",

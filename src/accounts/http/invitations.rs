@@ -44,7 +44,10 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
         )
         .post(
             "/v1/invitations",
-            doc("Invite an address into your organisation").refuses(refusals::INVITATION).refuses(refusals::MAIL),
+            doc("Invite an address into your organisation")
+                .refuses(refusals::INVITATION)
+                .refuses(refusals::STEP_UP_NEEDED)
+                .refuses(refusals::MAIL),
             with!(accounts, |granted: Granted<ManageMembers>, body: Body<InviteBody>| {
                 let invitation = accounts.invite(&granted, &body.0.email, body.0.role).await?;
                 Answer::<Created<InvitationInfo>>::Ok(Created(invitation))

@@ -3,7 +3,7 @@
 //! What links in letters do can be done here by programs too; people come to the [pages](super::pages).
 
 use super::{Answer, From, Given};
-use crate::{AccountError, Accounts, ActInSession, ActUnconfirmed, Caller, Confirming, NewPassword, refusals};
+use crate::{AccountError, Accounts, ActInSession, ActSteppedUp, ActUnconfirmed, Caller, Confirming, NewPassword, refusals};
 use axum::{Extension, response::NoContent};
 use gatehouse_http::{Body, Granted, Routes, SignIn, doc};
 use schemars::JsonSchema;
@@ -179,8 +179,8 @@ fn changing(accounts: &Accounts) -> Routes {
         .post(
             "/v1/me/delete",
             doc("Delete your account").refuses(refusals::PASSWORD).refuses(refusals::LEAVING),
-            with!(accounts, |granted: Granted<ActInSession>, from: From, body: Body<LeaveBody>| {
-                accounts.remove_account(granted.person, &body.0.password.0, &from).await?;
+            with!(accounts, |granted: Granted<ActSteppedUp>, from: From, body: Body<LeaveBody>| {
+                accounts.remove_account(&granted, &body.0.password.0, &from).await?;
                 Answer::Ok(NoContent)
             }),
         )

@@ -40,7 +40,10 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
         )
         .patch(
             "/v1/members/{person}",
-            doc("Give a member another role").refuses(refusals::NAMED_MEMBER),
+            doc("Give a member another role")
+                .about("What is about an owner takes somebody who has proven lately who they are.")
+                .refuses(refusals::NAMED_MEMBER)
+                .refuses(refusals::STEP_UP_NEEDED),
             with!(accounts, |granted: Granted<ManageMembers>, person: Path<PersonId>, body: Body<RoleBody>| {
                 accounts.give_role(&granted, *person, body.0.role).await?;
                 Answer::Ok(NoContent)
@@ -48,7 +51,7 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
         )
         .delete(
             "/v1/members/{person}",
-            doc("Remove a member").refuses(refusals::NAMED_MEMBER),
+            doc("Remove a member").refuses(refusals::NAMED_MEMBER).refuses(refusals::STEP_UP_NEEDED),
             with!(accounts, |granted: Granted<ManageMembers>, person: Path<PersonId>| {
                 accounts.remove_member(&granted, *person).await?;
                 Answer::Ok(NoContent)

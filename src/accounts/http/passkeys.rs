@@ -1,7 +1,7 @@
 //! The paths of one's own passkeys.
 
 use super::{Answer, From};
-use crate::{Accounts, ActForSelf, ActInSession, CreationOptions, NewPasskey, PasskeyInfo, Registration, refusals, secret};
+use crate::{Accounts, ActForSelf, ActInSession, ActSteppedUp, CreationOptions, NewPasskey, PasskeyInfo, Registration, refusals, secret};
 use axum::{
     Json,
     extract::{Path, Query},
@@ -54,7 +54,7 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
         .post(
             "/v1/me/passkeys/options",
             doc("Read what a new passkey is to be asked for with").refuses(refusals::PASSKEY_OPTIONS),
-            with!(accounts, |granted: Granted<ActInSession>| {
+            with!(accounts, |granted: Granted<ActSteppedUp>| {
                 Answer::<Json<CreationOptions>>::Ok(Json(accounts.passkey_options(&granted).await?))
             }),
         )
@@ -63,7 +63,7 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
             doc("Add a passkey")
                 .about("It is a second factor from now on. The first one of all comes with recovery codes, shown once.")
                 .refuses(refusals::PASSKEY),
-            with!(accounts, |granted: Granted<ActInSession>, from: From, body: Body<PasskeyAddedBody>| {
+            with!(accounts, |granted: Granted<ActSteppedUp>, from: From, body: Body<PasskeyAddedBody>| {
                 let PasskeyAddedBody { name, credential } = body.0;
                 let (info, codes) = accounts.add_passkey(&granted, &NewPasskey { name, credential }, &from).await?;
                 Answer::Ok(Created(NewlyAddedPasskey { info, recovery_codes: codes.iter().map(secret::text).collect() }))
@@ -81,7 +81,7 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
             doc("Remove a passkey")
                 .about("Where it is the last second factor, `last=true` has to say that the password alone is to let in.")
                 .refuses(refusals::PASSKEY_REMOVAL),
-            with!(accounts, |granted: Granted<ActInSession>, from: From, id: Path<String>, query: Query<RemovalQuery>| {
+            with!(accounts, |granted: Granted<ActSteppedUp>, from: From, id: Path<String>, query: Query<RemovalQuery>| {
                 accounts.remove_passkey(&granted, &id, query.last, &from).await?;
                 Answer::Ok(NoContent)
             }),

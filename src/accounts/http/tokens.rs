@@ -45,6 +45,7 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
             doc("Make an API token")
                 .about("The answer is the only place that ever shows it.")
                 .refuses(refusals::MEMBER)
+                .refuses(refusals::STEP_UP_NEEDED)
                 .refuses(refusals::TOKEN),
             with!(accounts, |granted: Granted<ActInSession>, from: From, body: Body<TokenBody>| {
                 let TokenBody { name, scopes, sources, expires } = body.0;
@@ -55,7 +56,11 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
         )
         .patch(
             "/v1/tokens/{id}",
-            doc("Change an API token").refuses(refusals::MEMBER).refuses(refusals::TOKEN).refuses(refusals::NAMED_TOKEN),
+            doc("Change an API token")
+                .refuses(refusals::MEMBER)
+                .refuses(refusals::STEP_UP_NEEDED)
+                .refuses(refusals::TOKEN)
+                .refuses(refusals::NAMED_TOKEN),
             with!(accounts, |granted: Granted<ActInSession>, from: From, id: Path<String>, body: Body<TokenChangeBody>| {
                 let TokenChangeBody { name, scopes, sources } = body.0;
                 let member: Member = granted.member?;

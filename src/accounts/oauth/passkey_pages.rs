@@ -9,7 +9,7 @@ use super::{
     pages::{self, PASSKEY_SIGN_IN, PASSKEYS, PASSKEYS_REMOVE, SCRIPT, Tied},
 };
 use crate::{
-    Accounts, Caller, NewPasskey, PasskeyError, SelfInSession,
+    Accounts, Caller, NewPasskey, PasskeyError, SteppedUp,
     form::{Read, read},
     secret,
 };
@@ -142,9 +142,9 @@ impl Accounts {
         }
     }
 
-    /// Somebody who may keep passkeys.
-    async fn keeper(&self, browser: &Browser) -> Result<Option<(Asked, SelfInSession)>, Problem> {
-        let by = browser.caller.as_ref().and_then(|caller: &Caller| caller.self_in_session().ok());
+    /// Somebody who may keep passkeys. Who has not proven lately who they are signs in again.
+    async fn keeper(&self, browser: &Browser) -> Result<Option<(Asked, SteppedUp)>, Problem> {
+        let by = browser.caller.as_ref().and_then(|caller: &Caller| caller.stepped_up().ok());
         Ok(self.asked(browser).await?.zip(by))
     }
 

@@ -31,6 +31,8 @@ pub(crate) enum Purpose {
     SignIn,
     /// The second step of the sign-in whose first step was answered with a secret of this digest.
     SecondFactor(Digest),
+    /// Proving once more who is in this session.
+    StepUp(SessionId),
 }
 
 /// A challenge of ours that was shown for the first time. Made in [`Accounts::take_challenge`] only.
@@ -48,6 +50,7 @@ impl Purpose {
         let hex = |digest: Digest| data_encoding::HEXLOWER.encode(&digest);
         match self {
             Self::Registration(session) => format!("passkey for session {}", hex(session.0)),
+            Self::StepUp(session) => format!("passkey to step up in session {}", hex(session.0)),
             Self::SignIn => "passkey for signing in".to_owned(),
             Self::SecondFactor(digest) => format!("passkey for second step {}", hex(digest)),
         }

@@ -9,7 +9,7 @@ use super::{
     public_key::PublicKey,
 };
 use crate::{
-    Accounts, Happening, SelfInSession, StateError, Used, Visitor,
+    Accounts, Happening, StateError, SteppedUp, Used, Visitor,
     letters::Change,
     person::{Person, checked_name},
     rows::{self, Row},
@@ -77,7 +77,7 @@ impl Accounts {
     ///
     /// # Errors
     /// There are none here, or the person has too many.
-    pub async fn passkey_options(&self, by: &SelfInSession) -> Result<CreationOptions, PasskeyError> {
+    pub async fn passkey_options(&self, by: &SteppedUp) -> Result<CreationOptions, PasskeyError> {
         let party = self.relying_party().ok_or(PasskeyError::NoAddress)?;
         let row = self.find_person(by.person).await?.ok_or(StateError::Contention)?;
         let known = self.passkeys_of(&row.value.second_factor).await?;
@@ -90,12 +90,7 @@ impl Accounts {
     ///
     /// # Errors
     /// The authenticator's answer is not believed, or somebody has it already.
-    pub async fn add_passkey(
-        &self,
-        by: &SelfInSession,
-        new: &NewPasskey,
-        from: &Visitor,
-    ) -> Result<(PasskeyInfo, Vec<Secret>), PasskeyError> {
+    pub async fn add_passkey(&self, by: &SteppedUp, new: &NewPasskey, from: &Visitor) -> Result<(PasskeyInfo, Vec<Secret>), PasskeyError> {
         let party = self.relying_party().ok_or(PasskeyError::NoAddress)?;
         let name = checked_name(&new.name).ok_or(PasskeyError::Name)?;
         let claimed = new.credential.claimed_challenge()?;
@@ -160,7 +155,7 @@ impl Accounts {
     ///
     /// # Errors
     /// There is none of this id, or it is the last second factor.
-    pub async fn remove_passkey(&self, by: &SelfInSession, id: &str, last: bool, from: &Visitor) -> Result<(), PasskeyError> {
+    pub async fn remove_passkey(&self, by: &SteppedUp, id: &str, last: bool, from: &Visitor) -> Result<(), PasskeyError> {
         rows::change(&self.events, || async {
             let (mut person, key, passkey) = self.own_passkey(by.person, id).await?;
             person.value.second_factor.remove_passkey(&key);

@@ -87,14 +87,14 @@ impl CreationOptions {
 }
 
 impl RequestOptions {
-    /// One of these passkeys, or with none of them whichever the authenticator has for us, which then has to make sure who is there.
-    pub(super) fn new(party: &RelyingParty, challenge: &[u8], allowed: &[Passkey]) -> Self {
+    /// One of these passkeys, or with none of them whichever the authenticator has for us; and whether it has to make sure who is there.
+    pub(super) fn new(party: &RelyingParty, challenge: &[u8], allowed: &[Passkey], verified: bool) -> Self {
         Self {
             challenge: BASE64URL_NOPAD.encode(challenge),
             timeout: timeout(),
             rp_id: party.id.clone(),
             allow_credentials: allowed.iter().map(Descriptor::of).collect(),
-            user_verification: if allowed.is_empty() { "required" } else { "preferred" },
+            user_verification: if verified { "required" } else { "preferred" },
         }
     }
 }

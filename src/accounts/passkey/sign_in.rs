@@ -13,7 +13,7 @@ use crate::{
     Accounts, Happening, NewSession, SignInError, StateError, Used, Visitor, counters,
     letters::Change,
     rows::{self, Row},
-    secret::Digest,
+    session::Shown,
     throttle::PersonKey,
 };
 use gatehouse_store::Batch;
@@ -24,8 +24,12 @@ use gatehouse_types::PersonId;
 pub(crate) enum Whose {
     /// Whoever the authenticator says, and it has to make sure that they are there.
     Discovered,
-    /// That of somebody who has shown a password.
-    Of(PersonId),
+    /// That of somebody who is known.
+    Of {
+        person: PersonId,
+        /// Whether it has to make sure that they are there.
+        verified: bool,
+    },
 }
 
 impl Accounts {
@@ -35,21 +39,21 @@ impl Accounts {
     /// There are no passkeys here.
     pub fn passkey_sign_in_options(&self) -> Result<RequestOptions, SignInError> {
         let party = self.relying_party().ok_or(SignInError::NoPasskeys)?;
-        Ok(RequestOptions::new(&party, &self.challenge_for(Purpose::SignIn)?, &[]))
+        Ok(RequestOptions::new(&party, &self.challenge_for(Purpose::SignIn)?, &[], true))
     }
 
-    /// What a browser is to ask for in the second step of a sign-in.
+    /// What a browser is to ask somebody for who is known.
     ///
     /// # Errors
-    /// The sign-in is over, or its owner has no passkey.
-    pub(crate) async fn passkey_step_options(&self, person: PersonId, step: Digest) -> Result<RequestOptions, SignInError> {
+    /// They have no passkey.
+    pub(crate) async fn own_passkey_options(&self, person: PersonId, purpose: Purpose) -> Result<RequestOptions, SignInError> {
         let party = self.relying_party().ok_or(SignInError::NoPasskeys)?;
         let row = self.find_person(person).await?.ok_or(SignInError::ChallengeOver)?;
         let known = self.passkeys_of(&row.value.second_factor).await?;
         if known.is_empty() {
             return Err(SignInError::NoPasskeys);
         }
-        Ok(RequestOptions::new(&party, &self.challenge_for(Purpose::SecondFactor(step))?, &known))
+        Ok(RequestOptions::new(&party, &self.challenge_for(purpose)?, &known, matches!(purpose, Purpose::StepUp(_))))
     }
 
     /// Lets somebody in who has no password with them.
@@ -94,7 +98,7 @@ impl Accounts {
             let batch = row.rewritten().and(passkey.rewritten()).and(letter);
             let happening = Happening::SignedInWithPasskey { passkey: shown(&key) };
             let batch = self.telling(batch, person, happening, Some(from)).await?;
-            Ok(self.beginning_session_with(batch, person, true, from).await?)
+            Ok(self.beginning_session(batch, person, Shown::SecondFactor, from).await?)
         })
         .await
         .inspect(|_| counters::signed_in(true))
@@ -116,12 +120,13 @@ impl Accounts {
     ) -> Result<Row<Passkey>, SignInError> {
         let party = self.relying_party().ok_or(SignInError::NoPasskeys)?;
         let row = self.find_passkey(assertion.id()).await?;
-        let row = row.filter(|row| !matches!(whose, Whose::Of(person) if row.value.person != person));
+        let row = row.filter(|row| !matches!(whose, Whose::Of { person, .. } if row.value.person != person));
         let mut row = row.ok_or(SignInError::Passkey(Rejection::Unknown))?;
         let discovered = matches!(whose, Whose::Discovered);
+        let verified = !matches!(whose, Whose::Of { verified: false, .. });
         let Passkey { person, ref key, counter, backup_eligible, .. } = row.value;
         let known = Known { owner: person, key, counter, backup_eligible, discovered };
-        let expected = Expected { party: &party, ceremony: Ceremony::Get, challenge, verified: discovered };
+        let expected = Expected { party: &party, ceremony: Ceremony::Get, challenge, verified };
         let asserted = assertion.verify(known, expected).map_err(SignInError::Passkey)?;
         row.value.counter = asserted.counter;
         row.value.backed_up = asserted.backed_up;

@@ -9,7 +9,7 @@ async fn an_account_goes_with_all_that_is_its_own() {
     let home = world.ann_at_home().await;
     let token = NewToken { name: "x".to_owned(), rights: vec![Right::ReadMembers], sources: Sources::Any, expires: None };
     let (_, token) = world.accounts.make_token(&home, token, &here).await.expect("made");
-    world.accounts.remove_account(world.ann.id, &secret(PASSWORD), &here).await.expect("removed");
+    world.accounts.remove_account(&world.ann_lately(), &secret(PASSWORD), &here).await.expect("removed");
     assert!(world.accounts.session(&session.secret).await.expect("read").is_none());
     assert!(world.accounts.token(&token, &here).await.is_err());
     assert!(world.accounts.person(world.ann.id).await.expect("read").is_none());
@@ -23,7 +23,7 @@ async fn an_account_goes_with_all_that_is_its_own() {
 #[tokio::test]
 async fn leaving_takes_the_password() {
     let world = World::new().await;
-    let wrong = world.accounts.remove_account(world.ann.id, &secret("small boats float"), &from("192.0.2.1")).await;
+    let wrong = world.accounts.remove_account(&world.ann_lately(), &secret("small boats float"), &from("192.0.2.1")).await;
     assert!(matches!(wrong, Err(AccountError::Wrong)));
     assert!(world.accounts.person(world.ann.id).await.expect("read").is_some());
 }
@@ -36,11 +36,11 @@ async fn organisations_that_would_have_no_owner_stand_in_the_way_by_name() {
     let ben = add(&world.accounts, "ben@example.com").await;
     let batch = world.accounts.with_member(gatehouse_store::Batch::new(), acme.id, ben.id, Role::Operator).expect("a batch");
     world.accounts.events.commit(batch).await.expect("committed");
-    let refused = world.accounts.remove_account(world.ann.id, &secret(PASSWORD), &here).await;
+    let refused = world.accounts.remove_account(&world.ann_lately(), &secret(PASSWORD), &here).await;
     assert!(matches!(&refused, Err(AccountError::LastOwner { organisations }) if *organisations == ["Acme"]), "{refused:?}");
-    let owner = crate::Member::of(world.ann.id, acme.id, Role::Owner);
+    let owner = crate::Member::of(world.ann.id, acme.id, Role::Owner).lately(true);
     world.accounts.give_role(&owner, ben.id, Role::Owner).await.expect("given");
-    world.accounts.remove_account(world.ann.id, &secret(PASSWORD), &here).await.expect("removed");
+    world.accounts.remove_account(&world.ann_lately(), &secret(PASSWORD), &here).await.expect("removed");
     let left = crate::Member::of(ben.id, acme.id, Role::Owner);
     let members = world.accounts.members(&left).await.expect("members");
     assert_eq!(members.iter().map(|member| member.person).collect::<Vec<_>>(), [ben.id]);

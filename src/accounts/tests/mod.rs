@@ -25,13 +25,14 @@ mod second_factor;
 mod sessions;
 mod sign_in;
 mod soft_authenticator;
+mod step_up;
 mod suspension;
 mod together;
 mod tokens;
 
 use crate::{
     Accounts, Config, Happening, Member, NewPassword, NewPerson, NewSession, PasswordConfig, PersonInfo, Role, SCHEMA, SignInError,
-    SignedIn, Visitor,
+    SignedIn, SteppedUp, Visitor,
 };
 use gatehouse_base::{Clock, SimulatedClock, SystemRandom, config::Size};
 use gatehouse_ca::{
@@ -86,10 +87,10 @@ impl World {
 
     /// Turns Ann's second factor on; the answer is her recovery codes.
     pub(crate) async fn with_second_factor(&self) -> Vec<String> {
-        let enrolment = self.accounts.enrol_second_factor(self.ann.id).await.expect("enrolling");
+        let enrolment = self.accounts.enrol_second_factor(&self.ann_lately()).await.expect("enrolling");
         let secret = Secret::new(data_encoding::BASE32_NOPAD.decode(enrolment.secret.expose()).expect("base 32"));
         let code = crate::totp::code_at(&secret, crate::totp::Step::at(self.clock.now()));
-        let codes = self.accounts.confirm_second_factor(self.ann.id, &code, &from("192.0.2.1")).await.expect("confirmed");
+        let codes = self.accounts.confirm_second_factor(&self.ann_lately(), &code, &from("192.0.2.1")).await.expect("confirmed");
         codes.iter().map(crate::secret::text).collect()
     }
 
@@ -112,11 +113,16 @@ impl World {
         self.accounts.sign_in(email, &secret(password), from).await.expect_err("refused")
     }
 
+    /// Ann, who has proven lately who she is.
+    pub(crate) fn ann_lately(&self) -> SteppedUp {
+        SteppedUp::pretended(self.ann.id)
+    }
+
     /// Ann in her own organisation.
     pub(crate) async fn ann_at_home(&self) -> Member {
         let home = self.accounts.organisations_of(self.ann.id).await.expect("organisations")[0].clone();
         assert_eq!((home.personal, home.role), (true, Role::Owner));
-        Member::of(self.ann.id, home.id, home.role)
+        Member::of(self.ann.id, home.id, home.role).lately(true)
     }
 
     pub(crate) async fn history(&self) -> Vec<Happening> {

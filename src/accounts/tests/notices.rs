@@ -38,7 +38,7 @@ async fn a_second_factor_and_its_recovery_codes_are_told_of() {
     let (_, codes) = super::second_factor::enrolled(&world).await;
     assert_eq!(subjects(&world).await[0].1, "Codes are asked for");
     let here = from("192.0.2.1");
-    world.accounts.disable_second_factor(world.ann.id, &crate::Proof::Recovery(codes[0].clone()), &here).await.expect("taken off");
+    world.accounts.disable_second_factor(&world.ann_lately(), &crate::Proof::Recovery(codes[0].clone()), &here).await.expect("taken off");
     assert_eq!(subjects(&world).await[0].1, "Codes are not asked for any more");
 }
 

@@ -7,7 +7,7 @@ async fn acme(world: &World, role: Role) -> (Member, PersonInfo) {
     let acme = world.accounts.add_organisation(world.ann.id, "Acme").await.expect("made");
     let ben = add(&world.accounts, "ben@example.com").await;
     world.accounts.enter(ben.id, acme.id, role).await;
-    (Member::of(world.ann.id, acme.id, Role::Owner), ben)
+    (Member::of(world.ann.id, acme.id, Role::Owner).lately(true), ben)
 }
 
 impl Accounts {

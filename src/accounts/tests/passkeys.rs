@@ -8,8 +8,8 @@ use super::{
     soft_authenticator::{BACKED_UP, ELIGIBLE, PRESENT, Saying, Soft, VERIFIED},
 };
 use crate::{
-    Challenge, Happening, NewPasskey, NewSession, PasskeyError, PasskeyInfo, Proof, Registration, Rejection, SelfInSession, SignInError,
-    SignedIn, Visitor, caller::NotInOrganisation,
+    Challenge, Happening, NewPasskey, NewSession, PasskeyError, PasskeyInfo, Proof, Registration, Rejection, SignInError, SignedIn,
+    SteppedUp, Visitor,
 };
 use axum::http::{Method, StatusCode};
 use gatehouse_pki::KeyAlgorithm::{Ed25519, P256, P384};
@@ -23,25 +23,20 @@ fn here() -> Visitor {
 }
 
 /// Ann in a session that begins now. She has no second factor yet.
-async fn session(world: &World) -> SelfInSession {
+async fn session(world: &World) -> SteppedUp {
     of(world, &world.sign_in(&here()).await).await
 }
 
-async fn of(world: &World, session: &NewSession) -> SelfInSession {
+async fn of(world: &World, session: &NewSession) -> SteppedUp {
     let (session, person) = world.accounts.session(&session.secret).await.expect("read").expect("goes on");
-    SelfInSession { person, session, member: Err(NotInOrganisation::NoneNamed) }
+    SteppedUp { person, session }
 }
 
 fn registration(answer: Value) -> Registration {
     serde_json::from_value(answer).expect("what a browser answers")
 }
 
-async fn try_adding(
-    world: &World,
-    by: &SelfInSession,
-    soft: &mut Soft,
-    saying: &Saying,
-) -> Result<(PasskeyInfo, Vec<Secret>), PasskeyError> {
+async fn try_adding(world: &World, by: &SteppedUp, soft: &mut Soft, saying: &Saying) -> Result<(PasskeyInfo, Vec<Secret>), PasskeyError> {
     let options = world.accounts.passkey_options(by).await?;
     let new = NewPasskey { name: "key ring".to_owned(), credential: registration(soft.create(&options, saying)) };
     world.accounts.add_passkey(by, &new, &here()).await
@@ -220,9 +215,9 @@ async fn every_step_of_a_sign_in_refuses_what_does_not_fit() {
 }
 
 /// Ann in a session that she got by one of her recovery codes or her passkey; here it only has to exist.
-async fn of_ann(world: &World) -> SelfInSession {
+async fn of_ann(world: &World) -> SteppedUp {
     let sessions = crate::session::SessionId([7; 32]);
-    SelfInSession { person: world.ann.id, session: sessions, member: Err(NotInOrganisation::NoneNamed) }
+    SteppedUp { person: world.ann.id, session: sessions }
 }
 
 #[tokio::test]
@@ -311,7 +306,7 @@ async fn a_second_step_takes_the_passkeys_of_whoever_gave_the_password() {
     let world = World::new().await;
     added(&world).await;
     let ben = add(&world.accounts, "ben@example.com").await;
-    let by = SelfInSession { person: ben.id, ..of_ann(&world).await };
+    let by = SteppedUp { person: ben.id, ..of_ann(&world).await };
     let mut bens = Soft::with_id(P256, b"of Ben".to_vec());
     try_adding(&world, &by, &mut bens, &Saying::honest()).await.expect("added");
     let challenge = challenged(&world).await;
@@ -330,7 +325,7 @@ async fn a_credential_is_added_once_and_there_are_only_so_many() {
     try_adding(&world, &by, &mut Soft::with_id(P256, vec![1]), &Saying::honest()).await.expect("added");
     let ben = add(&world.accounts, "ben@example.com").await;
     for person in [world.ann.id, ben.id] {
-        let by = SelfInSession { person, ..by };
+        let by = SteppedUp { person, ..by };
         let again = try_adding(&world, &by, &mut Soft::with_id(P256, vec![1]), &Saying::honest()).await;
         assert!(matches!(again, Err(PasskeyError::Known)), "{again:?}");
     }
@@ -375,7 +370,7 @@ async fn codes_from_an_authenticator_and_passkeys_stand_beside_each_other() {
     let challenge = challenged(&world).await;
     let void = world.accounts.answer_challenge(&challenge.secret, &Proof::Recovery(old[0].clone()), &here()).await;
     assert!(matches!(void, Err(SignInError::Code)), "the new ones replace them");
-    world.accounts.disable_second_factor(world.ann.id, &Proof::Recovery(codes[0].clone()), &here()).await.expect("taken off");
+    world.accounts.disable_second_factor(&world.ann_lately(), &Proof::Recovery(codes[0].clone()), &here()).await.expect("taken off");
     let challenge = challenged(&world).await;
     assert!(world.accounts.answer_challenge(&challenge.secret, &Proof::Code("000000".to_owned()), &here()).await.is_err());
     world.accounts.answer_challenge(&challenge.secret, &Proof::Recovery(codes[1].clone()), &here()).await.expect("signed in");
@@ -395,7 +390,7 @@ async fn a_removed_passkey_a_reset_and_a_deleted_account_let_nobody_in() {
     world.accounts.reset(&world.ann.email, &new).await.expect("reset");
     assert_eq!(rejected(try_signing_in(&world, &mut soft, &honest).await), Rejection::Unknown);
     try_adding(&world, &by, &mut soft, &honest).await.expect("the credential is free again");
-    world.accounts.remove_account(world.ann.id, &secret("small boats float"), &here()).await.expect("deleted");
+    world.accounts.remove_account(&world.ann_lately(), &secret("small boats float"), &here()).await.expect("deleted");
     world.pass(Duration::from_secs(3600));
     assert_eq!(rejected(try_signing_in(&world, &mut soft, &honest).await), Rejection::Unknown);
 }

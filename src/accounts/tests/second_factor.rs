@@ -11,17 +11,17 @@ const STEP: Duration = Duration::from_secs(30);
 pub(super) struct Authenticator(Secret);
 
 impl Authenticator {
-    fn code(&self, world: &World) -> String {
+    pub(super) fn code(&self, world: &World) -> String {
         totp::code_at(&self.0, totp::Step::at(world.clock.now()))
     }
 }
 
 /// Turns Ann's second factor on, and waits until the code that did it is over.
 pub(super) async fn enrolled(world: &World) -> (Authenticator, Vec<Secret>) {
-    let shown = world.accounts.enrol_second_factor(world.ann.id).await.expect("enrolment");
+    let shown = world.accounts.enrol_second_factor(&world.ann_lately()).await.expect("enrolment");
     let authenticator = Authenticator(Secret::new(BASE32_NOPAD.decode(shown.secret.expose()).expect("base 32")));
     let code = authenticator.code(world);
-    let codes = world.accounts.confirm_second_factor(world.ann.id, &code, &from("192.0.2.1")).await.expect("confirmed");
+    let codes = world.accounts.confirm_second_factor(&world.ann_lately(), &code, &from("192.0.2.1")).await.expect("confirmed");
     world.pass(STEP);
     (authenticator, codes)
 }
@@ -116,11 +116,11 @@ async fn a_recovery_code_is_good_once_however_it_is_typed() {
 #[tokio::test]
 async fn enrolling_anew_overwrites_what_was_not_confirmed_and_nothing_that_was() {
     let world = World::new().await;
-    let old = world.accounts.enrol_second_factor(world.ann.id).await.expect("enrolment");
+    let old = world.accounts.enrol_second_factor(&world.ann_lately()).await.expect("enrolment");
     let old = Authenticator(Secret::new(BASE32_NOPAD.decode(old.secret.expose()).expect("base 32")));
     let (authenticator, _) = enrolled(&world).await;
     assert_ne!(old.0, authenticator.0);
-    assert!(matches!(world.accounts.enrol_second_factor(world.ann.id).await, Err(SecondFactorError::On)));
+    assert!(matches!(world.accounts.enrol_second_factor(&world.ann_lately()).await, Err(SecondFactorError::On)));
     let challenge = challenged(&world).await;
     let code = Proof::Code(old.code(&world));
     assert!(matches!(world.accounts.answer_challenge(&challenge.secret, &code, &from("192.0.2.1")).await, Err(SignInError::Code)));
@@ -129,11 +129,11 @@ async fn enrolling_anew_overwrites_what_was_not_confirmed_and_nothing_that_was()
 #[tokio::test]
 async fn an_enrolment_that_takes_too_long_is_over() {
     let world = World::new().await;
-    let shown = world.accounts.enrol_second_factor(world.ann.id).await.expect("enrolment");
+    let shown = world.accounts.enrol_second_factor(&world.ann_lately()).await.expect("enrolment");
     let authenticator = Authenticator(Secret::new(BASE32_NOPAD.decode(shown.secret.expose()).expect("base 32")));
     world.pass(Duration::from_secs(601));
     let code = authenticator.code(&world);
-    let late = world.accounts.confirm_second_factor(world.ann.id, &code, &from("192.0.2.1")).await;
+    let late = world.accounts.confirm_second_factor(&world.ann_lately(), &code, &from("192.0.2.1")).await;
     assert!(matches!(late, Err(SecondFactorError::NotEnrolling)));
     world.sign_in(&from("192.0.2.1")).await;
 }
@@ -143,10 +143,10 @@ async fn it_is_taken_off_by_a_fresh_code_only() {
     let world = World::new().await;
     let (authenticator, _) = enrolled(&world).await;
     let here = from("192.0.2.1");
-    let wrong = world.accounts.disable_second_factor(world.ann.id, &Proof::Code("000000".to_owned()), &here).await;
+    let wrong = world.accounts.disable_second_factor(&world.ann_lately(), &Proof::Code("000000".to_owned()), &here).await;
     assert!(matches!(wrong, Err(SecondFactorError::Code)));
     let code = authenticator.code(&world);
-    world.accounts.disable_second_factor(world.ann.id, &Proof::Code(code), &here).await.expect("taken off");
+    world.accounts.disable_second_factor(&world.ann_lately(), &Proof::Code(code), &here).await.expect("taken off");
     world.sign_in(&here).await;
     assert!(world.history().await.contains(&Happening::SecondFactorDisabled));
 }

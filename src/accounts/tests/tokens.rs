@@ -131,7 +131,7 @@ async fn a_token_is_changed_in_the_organisation_that_it_acts_in_and_in_no_other_
     let (info, _) = made(&world, new()).await;
     let home = world.ann_at_home().await;
     let other = world.accounts.add_organisation(world.ann.id, "Acme").await.expect("made");
-    let there = crate::Member::of(world.ann.id, other.id, Role::Owner);
+    let there = crate::Member::of(world.ann.id, other.id, Role::Owner).lately(true);
     let more = TokenChange { rights: Some(vec![Right::ManageMembers]), ..TokenChange::default() };
     let id = info.id.to_string();
     let raised = world.accounts.change_token(&there, &id, more.clone(), &from("192.0.2.1")).await;
