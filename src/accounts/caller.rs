@@ -492,6 +492,23 @@ impl Permission for MakeClients {
     }
 }
 
+/// Who may configure an organisation's providers: they decide who gets in, so that no token does it.
+#[derive(Debug)]
+pub enum ManageProviders {}
+
+impl Permission for ManageProviders {
+    const NAME: &'static str = "manage-providers";
+    const SECURITY: &'static [Shown] = &[SESSION];
+    const REFUSALS: &'static [Refusal] = refusals::MEMBER;
+    type Proof = Member;
+
+    fn check(request: &Parts) -> Result<Member, Problem> {
+        let caller = caller(request)?;
+        caller.self_in_session()?;
+        caller.with(Right::ManageMembers)
+    }
+}
+
 /// A program may ask who somebody is that let it know (OpenID Connect Core §5.3).
 #[derive(Debug)]
 pub(crate) enum KnowPerson {}

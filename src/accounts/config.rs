@@ -42,6 +42,8 @@ pub struct Config {
     pub password: password::Config,
     /// `[accounts.devices]`: how long codes and tokens of devices last.
     pub devices: admission::Config,
+    /// `[accounts.providers]`: how long what foreign providers publish is believed.
+    pub providers: gatehouse_openid::Config,
 }
 
 /// A kind of key that signs tokens. Those of the other kind that exist go on until their time is over.
@@ -78,6 +80,7 @@ impl Default for Config {
             throttle_entries: 100_000,
             password: password::Config::default(),
             devices: admission::Config::default(),
+            providers: gatehouse_openid::Config::default(),
         }
     }
 }
@@ -110,6 +113,7 @@ impl Configure for Config {
         let throttle_entries = from.within("throttle_entries", defaults.throttle_entries, 1000..=10_000_000);
         let password = from.section("password");
         let devices = from.section("devices");
+        let providers = from.section("providers");
         if issuer_name.is_empty() || issuer_name.len() > 64 || issuer_name.contains(':') {
             from.refuse("issuer_name", "1 to 64 bytes without a colon");
             return None;
@@ -132,6 +136,7 @@ impl Configure for Config {
             throttle_entries,
             password: password?,
             devices: devices?,
+            providers: providers?,
         })
     }
 }

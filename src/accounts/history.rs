@@ -241,6 +241,41 @@ pub enum Fact {
         /// Its id.
         client: String,
     },
+    /// A foreign provider was configured.
+    ProviderMade {
+        /// Where; nothing for one of the whole installation.
+        organisation: Option<OrganisationId>,
+        /// Its id.
+        provider: String,
+    },
+    /// The operator said for what a provider is trusted.
+    ProviderTrusted {
+        /// Where; nothing for one of the whole installation.
+        organisation: Option<OrganisationId>,
+        /// Its id.
+        provider: String,
+    },
+    /// A provider is gone: what it vouched for is to be let in no more.
+    ProviderRemoved {
+        /// Where; nothing for one of the whole installation.
+        organisation: Option<OrganisationId>,
+        /// Its id.
+        provider: String,
+    },
+    /// Devices of an owner of a provider are an organisation's.
+    OwnerMapped {
+        /// Whose.
+        organisation: OrganisationId,
+        /// Of which provider.
+        provider: String,
+    },
+    /// They are not any more.
+    OwnerUnmapped {
+        /// Whose they were.
+        organisation: OrganisationId,
+        /// Of which provider.
+        provider: String,
+    },
     /// Somebody tried an address that nobody has.
     UnknownAddressTried,
     /// Somebody wanted to register an address, which may be somebody's or not.

@@ -27,6 +27,8 @@ pub(crate) fn routes(accounts: &Accounts) -> Routes {
         .and(life::routes(accounts))
         .and(invitations::routes(accounts))
         .and(instance::routes(accounts))
+        .and(providers::routes(accounts))
+        .and(instance_providers::routes(accounts))
         .and(pages::routes(accounts))
 }
 
@@ -44,12 +46,14 @@ macro_rules! with {
 mod clients;
 mod devices;
 mod instance;
+mod instance_providers;
 mod invitations;
 mod life;
 mod members;
 mod own_account;
 mod pages;
 mod passkeys;
+mod providers;
 mod second_factor;
 mod sign_in;
 mod step_up;

@@ -10,6 +10,8 @@
 //! Nothing that is kept gives a secret away: passwords are Argon2id, what we hand out is kept as a digest, what must be
 //! read again is sealed under the key-encryption key, and each person's history is encrypted under a key of its own.
 //!
+//! Providers that are not ours may sign people in and vouch for devices; what they say is judged by `gatehouse-openid`.
+//!
 //! Devices are let in and go on by [`Admissions`], over connections that others hold.
 //!
 //! Letters go into the outbox of `gatehouse-mail`, with what they tell of. This crate carries none.
@@ -23,6 +25,7 @@ mod caller;
 mod config;
 mod counters;
 mod error;
+mod foreign;
 mod form;
 mod history;
 mod http;
@@ -62,11 +65,15 @@ pub use admission::{
 pub use api_token::{NewToken, TokenChange, TokenError, TokenId, TokenInfo, Used};
 pub use caller::{
     ActForSelf, ActInSession, ActSteppedUp, ActUnconfirmed, Caller, Gate, MakeClients, ManageClients, ManageDevices, ManageMembers,
-    OperateInstance, OperateSteppedUp, ReadDevices, ReadMembers, SelfInSession, security_schemes,
+    ManageProviders, OperateInstance, OperateSteppedUp, ReadDevices, ReadMembers, SelfInSession, security_schemes,
 };
 pub use config::{Config, TokenKeys};
 pub use counters::METRICS;
 pub use error::StateError;
+pub use foreign::{
+    ANY_PROVIDER, DeviceCode, DeviceExchangeError, DeviceSettings, DeviceToken, DeviceTokenError, DeviceTokens, NewProvider, OwnerInfo,
+    ProviderError, ProviderId, ProviderInfo, Tested, Trust,
+};
 pub use gatehouse_mail::{Email, EmailError};
 pub use history::{Fact, Happening, HistoryEntry, MOST_ENTRIES, STREAM, Visitor};
 pub use invitation::{Accepting, InvitationError, InvitationInfo, InvitationOffer};
@@ -95,6 +102,7 @@ use gatehouse_ca::Keyring;
 use gatehouse_events::{Events, KeySealer};
 use gatehouse_http::Routes;
 use gatehouse_mail::Outbox;
+use gatehouse_openid::Directory;
 use gatehouse_types::{PersonId, Random};
 use password::Passwords;
 use std::{
@@ -135,6 +143,7 @@ pub struct Accounts {
     keys: SigningKeys,
     issuer: Option<String>,
     mail: Option<Outbox>,
+    directory: Option<Directory>,
 }
 
 impl Accounts {
@@ -160,6 +169,7 @@ impl Accounts {
             keys,
             issuer,
             mail: None,
+            directory: None,
         }
     }
 
@@ -167,6 +177,12 @@ impl Accounts {
     #[must_use]
     pub fn with_mail(self, outbox: Option<Outbox>) -> Self {
         Self { mail: outbox, ..self }
+    }
+
+    /// The same with a directory of foreign providers. Without one there are none.
+    #[must_use]
+    pub fn with_directory(self, directory: Option<Directory>) -> Self {
+        Self { directory, ..self }
     }
 
     /// The keys that sign tokens; whoever runs the program calls their upkeep.

@@ -243,3 +243,34 @@ pub(crate) const NAMED_ONBOARDING: &[Refusal] = &[Refusal::new(NotFound, "no-suc
 
 /// `AdmissionError` where an admission is named.
 pub(crate) const NAMED_ADMISSION: &[Refusal] = &[Refusal::new(NotFound, "no-such-admission")];
+/// `ProviderError` where one is configured.
+pub(crate) const PROVIDER: &[Refusal] = &[
+    Refusal::new(Invalid, "name"),
+    Refusal::new(Invalid, "provider-shape"),
+    Refusal::new(Invalid, "provider-not-usable"),
+    Refusal::new(Forbidden, "role-not-yours-to-give"),
+    Refusal::new(Conflict, "too-many-providers"),
+    Refusal::new(Conflict, "issuer-taken"),
+    Refusal::new(Conflict, "no-outgoing"),
+];
+
+/// `ProviderError` where one is named.
+pub(crate) const NAMED_PROVIDER: &[Refusal] = &[Refusal::new(NotFound, "no-such-provider")];
+
+/// `ProviderError` where one is asked.
+pub(crate) const TESTED_PROVIDER: &[Refusal] = &[Refusal::new(Invalid, "provider-not-usable"), Refusal::new(Conflict, "no-outgoing")];
+
+/// `ProviderError` where one is trusted.
+pub(crate) const TRUST: &[Refusal] = &[Refusal::new(Invalid, "domains")];
+
+/// `ProviderError` where an owner is mapped.
+pub(crate) const OWNER: &[Refusal] = &[
+    Refusal::new(Invalid, "owner"),
+    Refusal::new(Conflict, "owner-taken"),
+    Refusal::new(Conflict, "too-many-owners"),
+    Refusal::new(Conflict, "provider-without-devices"),
+    Refusal::new(NotFound, "no-such-organisation"),
+];
+
+/// `ProviderError` where the mapping of an owner is taken back.
+pub(crate) const NAMED_OWNER: &[Refusal] = &[Refusal::new(NotFound, "no-such-owner")];

@@ -82,6 +82,7 @@ impl Accounts {
     async fn removing_organisation(&self, batch: Batch, organisation: OrganisationId) -> Result<Batch, StateError> {
         let batch = self.unless_owners_change(batch, organisation).await?.delete(ORGANISATIONS, *organisation.as_bytes());
         let batch = self.ending_clients(batch, organisation).await?;
+        let batch = self.ending_providers(batch, organisation).await?;
         let batch = self.ending_invitations(batch, organisation).await?;
         self.stating(batch, &Fact::OrganisationRemoved { organisation })
     }

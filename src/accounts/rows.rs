@@ -4,6 +4,7 @@ use crate::{
     StateError,
     address::KEPT_ADDRESSES,
     admission::{ADMISSIONS, ADMITTED, ALARMS, CODES as ONBOARDING, CODES_OF as ONBOARDING_OF, FAMILIES},
+    foreign::{OWNERS, PROVIDERS, PROVIDERS_BY_ISSUER, PROVIDERS_OF},
     invitation::{INVITATIONS, INVITATIONS_OF},
     links::{LINKS, LINKS_OF},
     oauth::{
@@ -70,6 +71,10 @@ pub const SCHEMA: Schema = Schema {
         DEVICE_CODES,
         USER_CODES,
         ASSERTIONS,
+        PROVIDERS,
+        PROVIDERS_OF,
+        PROVIDERS_BY_ISSUER,
+        OWNERS,
         ONBOARDING,
         ONBOARDING_OF,
         ADMISSIONS,

@@ -1,4 +1,4 @@
-//! The section `[providers]`: how long what foreign providers publish is believed, and how often they are asked.
+//! The section `[accounts.providers]`: how long what foreign providers publish is believed, and how often they are asked.
 
 use gatehouse_base::config::{Configure, Section};
 use std::time::Duration;

@@ -75,6 +75,11 @@ impl Metadata {
         self.authorization.origin()
     }
 
+    /// Whether its answers say from whom they are (RFC 9207 §3).
+    pub fn answers_with_issuer(&self) -> bool {
+        self.answers_with_issuer
+    }
+
     /// Compares who an answer says that it comes from (RFC 9207 §2.4). A provider that says it does so always has to.
     ///
     /// # Errors

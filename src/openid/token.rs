@@ -153,6 +153,11 @@ impl Signed {
         &self.issuer
     }
 
+    /// When it ends, or ended, as it says itself.
+    pub fn ends(&self) -> Option<UnixTime> {
+        self.number("exp").map(UnixTime::from_secs)
+    }
+
     /// Judges it as an access token (RFC 9068 §4).
     ///
     /// # Errors

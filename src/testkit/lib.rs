@@ -5,6 +5,7 @@
 //!   were free, and take them away again. [`require_tool`] skips with a printed reason what a developer's machine
 //!   lacks and fails in continuous integration.
 //! * [`mail`] starts a mail server that treats some letters badly.
+//! * [`provider`] is an OpenID provider that does what a test wants.
 //! * [`server`] starts the product itself, on ports that the system chooses.
 //! * [`process`] starts children that die with the test.
 //! * [`cores`] gives a server a core for itself and says what it takes.
@@ -19,6 +20,7 @@ mod nats;
 mod openssl;
 mod postgres;
 pub mod process;
+pub mod provider;
 pub mod server;
 mod tools;
 

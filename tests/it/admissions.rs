@@ -47,7 +47,7 @@ impl Service {
         let config = Config::load(file).unwrap_or_else(|mistakes| panic!("{mistakes}")).config;
         let store = Store::open(&config.store).await.expect("a store");
         let authority = custody::open(&config, &store).await.expect("a keyring");
-        let accounts = people::open(&config, &authority, None);
+        let accounts = people::open(&config, &authority, None, None);
         accounts.signing_keys().upkeep().await.expect("keys");
         let ann = accounts.people(None, 1).await.expect("people")[0].id;
         let organisation = accounts.organisations_of(ann).await.expect("organisations")[0].id;

@@ -31,6 +31,8 @@ fn the_list_of_metrics_is_the_one_in_the_code() {
         ("Certificate authorities", gatehouse_ca::METRICS),
         ("Accounts", gatehouse_accounts::METRICS),
         ("Mail", gatehouse_mail::METRICS),
+        ("Foreign providers", gatehouse_openid::METRICS),
+        ("Requests to other servers", gatehouse_outgoing::METRICS),
         ("Retention", gatehouse::app::RETENTION_METRICS),
         ("Connections", gatehouse_net::METRICS),
         ("HTTP", gatehouse_http::METRICS),

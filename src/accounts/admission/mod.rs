@@ -44,7 +44,7 @@ pub(crate) use code::{CODES, CODES_OF};
 pub(crate) use own_token::TokenFor;
 pub(crate) use places::Places;
 
-use crate::{Accounts, KeyError, StateError};
+use crate::{Accounts, KeyError, StateError, foreign::Authority};
 use gatehouse_base::{Fault, Kind};
 use gatehouse_types::{OrganisationId, Secret};
 use own_token::OwnTokens;
@@ -149,7 +149,8 @@ impl Admissions {
             OWN_PROVIDER => Some((OWN_PROVIDER.to_owned(), Arc::new(OwnTokens(self.accounts.clone())))),
             name => {
                 let authorities = self.accounts.authorities.read().unwrap_or_else(PoisonError::into_inner);
-                authorities.get(name).map(|authority| (name.to_owned(), Arc::clone(authority)))
+                let found = authorities.get(name).cloned().or_else(|| Authority::named(&self.accounts, name));
+                found.map(|authority| (name.to_owned(), authority))
             }
         }
     }

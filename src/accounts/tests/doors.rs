@@ -26,7 +26,10 @@ pub(super) struct Answer {
 
 impl Door {
     pub(super) async fn new() -> Self {
-        let world = World::new().await;
+        Self::of(World::new().await)
+    }
+
+    pub(super) fn of(world: World) -> Self {
         Self { routes: routes(&world.accounts), world }
     }
 
@@ -70,7 +73,12 @@ impl Door {
 
     /// Signs Ann in; the cookie as a browser would send it back.
     pub(super) async fn cookie(&self) -> String {
-        let answer = self.post("/v1/sign-in", &[], json!({ "email": "ann@example.com", "password": PASSWORD })).await;
+        self.cookie_of("ann@example.com").await
+    }
+
+    /// The same for somebody else.
+    pub(super) async fn cookie_of(&self, email: &str) -> String {
+        let answer = self.post("/v1/sign-in", &[], json!({ "email": email, "password": PASSWORD })).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         let cookie = answer.cookie.expect("a cookie");
         assert!(cookie.starts_with("__Host-gatehouse-session=") && cookie.contains("; Path=/; Secure; HttpOnly; SameSite=Lax"), "{cookie}");

@@ -296,7 +296,7 @@ async fn fill(config: &Config, file: &Path, open: &Open, journal: Option<&str>, 
     store.prepare(super::SCHEMAS).await?;
     let authority = custody::open(config, &store).await.map_err(BackupError::Custody)?;
     // What devices were given since the backup is not known here: whoever shows it must not look like a thief.
-    super::people::open(config, &authority, None).admissions().void().await.map_err(BackupError::Accounts)?;
+    super::people::open(config, &authority, None, None).admissions().void().await.map_err(BackupError::Accounts)?;
     let epoch = authority.begin_epoch().await?;
     let revoked_again = match journal {
         Some(journal) => authority.import_journal(journal).await?,

@@ -42,6 +42,8 @@ pub struct Config {
     pub accounts: gatehouse_accounts::Config,
     /// `[mail]`: in whose name letters go out, and who carries them.
     pub mail: gatehouse_mail::Config,
+    /// `[outgoing]`: which servers may be asked that somebody else names.
+    pub outgoing: gatehouse_outgoing::Config,
     /// `[tokens]`: where keys that live in PKCS#11 tokens are.
     pub tokens: Option<TokenConfig>,
     /// `[retention]`: how long events and the records of ended certificates are kept.
@@ -98,6 +100,7 @@ impl Configure for Config {
         let authority = from.section("authority");
         let accounts = from.section("accounts");
         let mail = from.section("mail");
+        let outgoing = from.section("outgoing");
         let tokens = if from.mentions("tokens") { Some(from.section("tokens")) } else { None };
         let retention = from.section("retention");
         let store = from.section::<StoreSection>("store");
@@ -126,6 +129,7 @@ impl Configure for Config {
             authority,
             accounts: accounts?,
             mail,
+            outgoing: outgoing?,
             tokens: match tokens {
                 Some(tokens) => Some(tokens?),
                 None => None,

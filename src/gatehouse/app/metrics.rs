@@ -58,9 +58,11 @@ pub const METRICS: &[Metric] = &[
 ];
 
 pub(super) fn declare(metrics: &Metrics) {
+    let outside = [gatehouse_outgoing::METRICS, gatehouse_openid::METRICS];
     let doors = [gatehouse_net::METRICS, gatehouse_http::METRICS, gatehouse_coap::METRICS];
     for all in [METRICS, super::retention::METRICS, gatehouse_ca::METRICS, gatehouse_accounts::METRICS, gatehouse_mail::METRICS]
         .into_iter()
+        .chain(outside)
         .chain(doors)
     {
         metrics.declare(all);

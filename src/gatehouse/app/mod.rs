@@ -18,6 +18,7 @@ mod metrics;
 mod notify;
 pub mod people;
 pub mod programs;
+pub mod providers;
 mod requests;
 mod retention;
 mod signals;
@@ -77,6 +78,7 @@ pub struct App {
     datagrams: Arc<DatagramGate>,
     notifier: Notifier,
     carrier: Option<Arc<dyn gatehouse_mail::Carrier>>,
+    outgoing: gatehouse_outgoing::Outgoing,
 }
 
 /// Why a server could not be built.
@@ -114,6 +116,9 @@ pub enum BuildError {
     /// The mail server cannot be used.
     #[error(transparent)]
     Mail(#[from] gatehouse_mail::SmtpSetupError),
+    /// Other servers cannot be asked.
+    #[error(transparent)]
+    Outgoing(#[from] gatehouse_outgoing::SetupError),
 }
 
 impl Fault for BuildError {
@@ -127,6 +132,7 @@ impl Fault for BuildError {
             Self::Custody(error) => error.kind(),
             Self::Listen(error) => error.kind(),
             Self::Mail(_) => Kind::Conflict,
+            Self::Outgoing(error) => error.kind(),
         }
     }
 
@@ -139,6 +145,7 @@ impl Fault for BuildError {
             Self::Custody(error) => error.code(),
             Self::Listen(error) => error.code(),
             Self::Mail(_) => "mail",
+            Self::Outgoing(error) => error.code(),
         }
     }
 }
@@ -157,10 +164,11 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let authority = custody::open(&config, &store).await?;
         let carrier = mail::carrier(&config)?;
+        let outgoing = providers::outgoing(&config)?;
         let (gate, datagrams) = (Gate::new(config.net.clone()), DatagramGate::new(&config.net));
         let listeners = listen::bind(&config.listeners, &config.external_address, &authority, &clock, &config.net, &datagrams).await?;
         let notifier = Notifier::from_environment();
-        Ok(Self { telemetry, store, authority, listeners, control, gate, datagrams, notifier, carrier, config })
+        Ok(Self { telemetry, store, authority, listeners, control, gate, datagrams, notifier, carrier, outgoing, config })
     }
 
     /// The address of each listener, with the ports that the system chose.
@@ -172,7 +180,7 @@ impl App {
     pub fn run(self) -> Running {
         let shutdown = Shutdown::new();
         let addresses = self.addresses();
-        let Self { config, telemetry, store, authority, listeners, control, gate, datagrams, notifier, carrier } = self;
+        let Self { config, telemetry, store, authority, listeners, control, gate, datagrams, notifier, carrier, outgoing } = self;
         let readiness = Arc::new(Ready { store: store.clone(), shutdown: shutdown.clone() });
         let (orders, incoming) = mpsc::channel(4);
         let mut doors = Tasks::default();
@@ -183,7 +191,7 @@ impl App {
         let certificates = listeners.iter().filter_map(certificate).collect();
         let traces = gatehouse_coap::Traces::new();
         let outbox = mail::open(&config, &authority);
-        let accounts = people::open(&config, &authority, outbox.clone());
+        let accounts = people::open(&config, &authority, outbox.clone(), Some(outgoing));
         let parts = api::Parts {
             readiness: Arc::clone(&readiness) as Arc<dyn Readiness>,
             publications: Arc::new(custody::Published(authority.clone())),
@@ -253,6 +261,11 @@ impl App {
         let handlers = handlers.on(move |order: programs::Order| {
             let accounts = programs.clone();
             async move { programs::perform(&accounts, order).await }
+        });
+        let foreign = accounts.clone();
+        let handlers = handlers.on(move |order: providers::Order| {
+            let accounts = foreign.clone();
+            async move { providers::perform(&accounts, order).await }
         });
         let handlers = handlers.on(move |order: people::Order| {
             let accounts = accounts.clone();

@@ -12,6 +12,8 @@ use gatehouse_base::{SystemClock, SystemRandom, with_causes};
 use gatehouse_ca::Authority;
 use gatehouse_mail::Outbox;
 use gatehouse_net::Shutdown;
+use gatehouse_openid::Directory;
+use gatehouse_outgoing::Outgoing;
 use gatehouse_types::Secret;
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
@@ -54,10 +56,12 @@ impl Request for Order {
 }
 
 /// Opens the accounts in the authority's store. Their secrets are sealed by the authority's keyring.
-pub fn open(config: &Config, authority: &Authority, outbox: Option<Outbox>) -> Accounts {
+pub fn open(config: &Config, authority: &Authority, outbox: Option<Outbox>, outgoing: Option<Outgoing>) -> Accounts {
     let settings = gatehouse_accounts::Config { issuer: issuer(config), ..config.accounts.clone() };
     let (events, keyring) = (authority.events().clone(), authority.keyring().clone());
-    Accounts::new(events, keyring, Arc::new(SystemClock), Arc::new(SystemRandom), settings).with_mail(outbox)
+    let directory = outgoing.map(|outgoing| Directory::new(outgoing, Arc::new(SystemClock), config.accounts.providers.clone()));
+    let accounts = Accounts::new(events, keyring, Arc::new(SystemClock), Arc::new(SystemRandom), settings);
+    accounts.with_mail(outbox).with_directory(directory)
 }
 
 /// How tokens name this installation. A port that the system chooses is no address that anybody could keep.

@@ -3,11 +3,12 @@
 //! A running server is asked through the control socket; when none runs, the command opens the store itself. Neither needs
 //! a password of anybody: who may read the data directory is trusted with it.
 
-use super::{Context, Exit, Failure, Output, Tint, admin_client::AdminClient, prompt};
+use super::{Context, Exit, Failure, Output, Tint, admin_client::AdminClient, admin_provider::AdminProvider, prompt};
 use crate::app::{
     control::{Refusal, Request},
     custody, mail,
     people::{self, Order},
+    providers,
 };
 use clap::{Args, Subcommand};
 use gatehouse_accounts::{Accounts, Email, PersonInfo};
@@ -15,7 +16,7 @@ use gatehouse_types::Secret;
 use serde::Serialize;
 use std::fmt;
 
-/// People's accounts: add one, list them, let somebody in again; programs of the whole installation
+/// People's accounts: add one, list them, let somebody in again; programs and foreign providers of the whole installation
 #[derive(Debug, Args)]
 pub(super) struct Admin {
     #[command(subcommand)]
@@ -27,6 +28,9 @@ enum Command {
     /// Programs of the whole installation: add one, list them, remove one
     #[command(subcommand)]
     Client(AdminClient),
+    /// Foreign providers: add one, list, trust, test and remove them, say whose devices they vouch for
+    #[command(subcommand)]
+    Provider(AdminProvider),
     /// Give somebody an account, with an organisation of their own
     ///
     /// Asks for the password at the terminal, or takes the first line of standard input with --password-stdin.
@@ -70,6 +74,7 @@ impl Admin {
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
         let order = match self.command {
             Command::Client(command) => return command.run(context),
+            Command::Provider(command) => return command.run(context),
             Command::Add { email, name, operator, password_stdin } => {
                 Order::Add { email, name, password: password(password_stdin)?, operator }
             }
@@ -96,7 +101,8 @@ pub(super) fn carry_out<R: Request>(
         crate::app::prepare_data_dir(&config.data_dir)?;
         let store = crate::app::open_store(&config).await?;
         let authority = custody::open(&config, &store).await?;
-        Ok(perform(&people::open(&config, &authority, mail::open(&config, &authority)), order).await?)
+        let outgoing = providers::outgoing(&config)?;
+        Ok(perform(&people::open(&config, &authority, mail::open(&config, &authority), Some(outgoing)), order).await?)
     })
 }
 

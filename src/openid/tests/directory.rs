@@ -1,6 +1,7 @@
 //! When providers are asked, and when they are not.
 
-use super::{World, code, provider::SigningKey, secret};
+use super::{World, code, secret};
+use gatehouse_testkit::provider::SigningKey;
 use serde_json::json;
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! Tokens that somebody made up, and providers that lead us astray.
 
-use super::{World, code, provider::SigningKey};
+use super::{World, code};
 use data_encoding::BASE64URL_NOPAD;
+use gatehouse_testkit::provider::SigningKey;
 use ring::hmac;
 use serde_json::{Value, json};
 

@@ -4,13 +4,12 @@ mod client;
 mod directory;
 mod hostile;
 mod judging;
-mod provider;
 
 use crate::{Access, AccessExpected, Config, Directory, Issuer, Signed, TokenRefused};
 use gatehouse_base::{Clock, SimulatedClock};
 use gatehouse_outgoing::{Outgoing, Resolve, Resolved};
+use gatehouse_testkit::provider::Provider;
 use gatehouse_types::{Secret, UnixTime};
-use provider::Provider;
 use serde_json::{Value, json};
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -55,7 +54,7 @@ impl World {
     }
 
     fn issuer(&self) -> Issuer {
-        self.provider.issuer()
+        self.provider.issuer().parse().expect("an issuer")
     }
 
     fn clock_secs(&self) -> i64 {

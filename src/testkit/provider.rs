@@ -1,6 +1,8 @@
-//! A provider over TLS on this machine: it publishes what a test tells it to, signs, and counts what it is asked.
+//! An OpenID provider over TLS on this machine: it publishes what a test tells it to, signs, and remembers what it was asked.
+//!
+//! It is known as `login.example.com`, which the test's resolver leads to loopback; its authority is in a file. It checks nothing, so
+//! that tests can have it do what no provider should.
 
-use crate::Issuer;
 use data_encoding::BASE64URL_NOPAD;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
@@ -29,7 +31,7 @@ use tokio_rustls::TlsAcceptor;
 type Answer = (u16, Vec<(&'static str, String)>, String);
 
 /// What it answers for a path, and what it was asked.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Said {
     answers: BTreeMap<String, Answer>,
     asked: Vec<Asked>,
@@ -37,50 +39,62 @@ struct Said {
 
 /// One request that came.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
-    pub(super) path: String,
-    pub(super) authorization: Option<String>,
-    pub(super) body: String,
+pub struct Asked {
+    /// Where.
+    pub path: String,
+    /// The field of this name.
+    pub authorization: Option<String>,
+    /// What came along.
+    pub body: String,
 }
 
-pub(super) struct Provider {
+/// The provider.
+#[derive(Debug)]
+pub struct Provider {
     port: u16,
     said: Arc<Mutex<Said>>,
     anchors: tempfile::NamedTempFile,
-    pub(super) key: SigningKey,
+    /// What it signs with.
+    pub key: SigningKey,
 }
 
 /// A P-256 key under a name.
-pub(super) struct SigningKey {
-    pub(super) kid: String,
+#[derive(Debug)]
+pub struct SigningKey {
+    /// Its name.
+    pub kid: String,
     pair: EcdsaKeyPair,
 }
 
 impl SigningKey {
-    pub(super) fn new(kid: &str) -> Self {
+    /// A key of this name.
+    pub fn new(kid: &str) -> Self {
         let random = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("a key");
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).expect("a key");
         Self { kid: kid.to_owned(), pair }
     }
 
-    pub(super) fn public(&self) -> Vec<u8> {
+    /// Its public half, as a point.
+    pub fn public(&self) -> Vec<u8> {
         self.pair.public_key().as_ref().to_vec()
     }
 
-    pub(super) fn jwk(&self) -> Value {
+    /// Its public half as a JWK.
+    pub fn jwk(&self) -> Value {
         let point = self.public();
         let (x, y) = point[1..].split_at(32);
         let [x, y] = [x, y].map(|number| BASE64URL_NOPAD.encode(number));
         json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": self.kid, "use": "sig", "alg": "ES256" })
     }
 
-    pub(super) fn sign(&self, typ: &str, claims: &Value) -> String {
+    /// A token of this type with these claims.
+    pub fn sign(&self, typ: &str, claims: &Value) -> String {
         self.sign_with(&json!({ "typ": typ, "alg": "ES256", "kid": self.kid }), claims)
     }
 
     /// Signs with ES256 whatever the header says.
-    pub(super) fn sign_with(&self, header: &Value, claims: &Value) -> String {
+    pub fn sign_with(&self, header: &Value, claims: &Value) -> String {
         let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
         let signed = format!("{}.{}", part(header), part(claims));
         let signature = self.pair.sign(&SystemRandom::new(), signed.as_bytes()).expect("signed");
@@ -89,7 +103,8 @@ impl SigningKey {
 }
 
 impl Provider {
-    pub(super) async fn start() -> Self {
+    /// A provider that publishes itself and one key.
+    pub async fn start() -> Self {
         let (acceptor, anchors) = tls();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let port = listener.local_addr().expect("address").port();
@@ -112,22 +127,25 @@ impl Provider {
         provider
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    /// An address at it.
+    pub fn url(&self, path: &str) -> String {
         format!("https://login.example.com:{}{path}", self.port)
     }
 
-    pub(super) fn issuer(&self) -> Issuer {
-        self.url("").parse().expect("an issuer")
+    /// Its name.
+    pub fn issuer(&self) -> String {
+        self.url("")
     }
 
-    pub(super) fn anchors(&self) -> PathBuf {
+    /// The file with its authority.
+    pub fn anchors(&self) -> PathBuf {
         self.anchors.path().to_owned()
     }
 
     /// Publishes a document about itself, with something changed.
-    pub(super) fn publish(&self, change: impl FnOnce(&mut Value)) {
+    pub fn publish(&self, change: impl FnOnce(&mut Value)) {
         let mut document = json!({
-            "issuer": self.issuer().as_str(),
+            "issuer": self.issuer(),
             "authorization_endpoint": self.url("/authorize"),
             "token_endpoint": self.url("/token"),
             "jwks_uri": self.url("/keys"),
@@ -136,39 +154,44 @@ impl Provider {
         self.answer("/.well-known/openid-configuration", 200, &document);
     }
 
-    pub(super) fn publish_keys(&self, keys: &[&SigningKey]) {
+    /// Publishes these keys and no others.
+    pub fn publish_keys(&self, keys: &[&SigningKey]) {
         let keys: Vec<_> = keys.iter().map(|key| key.jwk()).collect();
         self.answer("/keys", 200, &json!({ "keys": keys }));
     }
 
-    pub(super) fn answer(&self, path: &str, status: u16, body: &Value) {
+    /// Answers a path with this from now on.
+    pub fn answer(&self, path: &str, status: u16, body: &Value) {
         self.answer_with(path, status, vec![("content-type", "application/json".to_owned())], &body.to_string());
     }
 
-    pub(super) fn answer_with(&self, path: &str, status: u16, fields: Vec<(&'static str, String)>, body: &str) {
+    /// The same with other fields and a body that need not be JSON.
+    pub fn answer_with(&self, path: &str, status: u16, fields: Vec<(&'static str, String)>, body: &str) {
         self.said.lock().expect("lock").answers.insert(path.to_owned(), (status, fields, body.to_owned()));
     }
 
     /// Nothing is there any more.
-    pub(super) fn go_away(&self) {
+    pub fn go_away(&self) {
         self.said.lock().expect("lock").answers.clear();
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    /// What it was asked.
+    pub fn asked(&self) -> Vec<Asked> {
         self.said.lock().expect("lock").asked.clone()
     }
 
     /// How often a path was asked.
-    pub(super) fn times(&self, path: &str) -> usize {
+    pub fn times(&self, path: &str) -> usize {
         self.asked().iter().filter(|asked| asked.path == path).count()
     }
 
     /// How often its documents were asked for: its own and its keys.
-    pub(super) fn fetches(&self) -> (usize, usize) {
+    pub fn fetches(&self) -> (usize, usize) {
         (self.times("/.well-known/openid-configuration"), self.times("/keys"))
     }
 
-    pub(super) fn sign(&self, claims: &Value) -> String {
+    /// An access token with these claims.
+    pub fn sign(&self, claims: &Value) -> String {
         self.key.sign("at+jwt", claims)
     }
 }
