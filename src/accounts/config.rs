@@ -1,6 +1,6 @@
 //! The section `[accounts]`: how long things last and how dear passwords are.
 
-use crate::{admission, password};
+use crate::{DeedKind, admission, password};
 use gatehouse_base::config::{Choice, Configure, Section};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub struct Config {
     pub issuer_name: String,
     /// How long it holds for dangerous actions that somebody has shown who they are. Default 5 min.
     pub step_up_window: Duration,
+    /// What takes a second operator's word: of `halt`, `resume` (the issue of certificates) and `suspend-organisation`. Default none.
+    pub second_person: Vec<DeedKind>,
     /// The most passkeys that somebody has. Default 10.
     pub passkeys: usize,
     /// Failed sign-ins that are remembered at most, for slowing guesses down. Default 100,000.
@@ -76,6 +78,7 @@ impl Default for Config {
             issuer: None,
             issuer_name: "Gatehouse".to_owned(),
             step_up_window: HOUR / 12,
+            second_person: Vec::new(),
             passkeys: 10,
             throttle_entries: 100_000,
             password: password::Config::default(),
@@ -109,6 +112,7 @@ impl Configure for Config {
         }
         let issuer_name = from.or("issuer_name", defaults.issuer_name);
         let step_up_window = from.within("step_up_window", defaults.step_up_window, minutes(1, 60));
+        let second_person = from.or("second_person", defaults.second_person);
         let passkeys = from.within("passkeys", defaults.passkeys, 1..=50);
         let throttle_entries = from.within("throttle_entries", defaults.throttle_entries, 1000..=10_000_000);
         let password = from.section("password");
@@ -132,6 +136,7 @@ impl Configure for Config {
             issuer,
             issuer_name,
             step_up_window,
+            second_person,
             passkeys,
             throttle_entries,
             password: password?,

@@ -3,7 +3,7 @@
 //! Each person has a stream of their own, encrypted under a key that is destroyed with the account. What concerns
 //! everybody, and attempts at addresses that nobody has, goes to the stream `accounts`, without names.
 
-use crate::{Accounts, Email, Role, StateError};
+use crate::{Accounts, DeedKind, Email, Role, StateError};
 use gatehouse_events::{Event, Record, Recorded};
 use gatehouse_store::{Batch, Position, Stream};
 use gatehouse_types::{OrganisationId, PersonId, UnixTime};
@@ -60,6 +60,23 @@ pub enum Happening {
     },
     /// Somebody proved once more who they are, for something dangerous.
     SteppedUp,
+    /// Somebody who runs the installation wants something done that takes a second person.
+    DeedAsked {
+        /// What.
+        deed: String,
+    },
+    /// They approved or rejected what another one wants.
+    DeedAnswered {
+        /// What.
+        deed: String,
+        /// Whether they approved it.
+        approved: bool,
+    },
+    /// They did something to everybody.
+    DeedDone {
+        /// What.
+        deed: String,
+    },
     /// A session ended before its time.
     SessionEnded,
     /// The password was changed.
@@ -309,6 +326,31 @@ pub enum Fact {
     OrganisationResumed {
         /// Which one.
         organisation: OrganisationId,
+    },
+    /// Something waits for a second person.
+    DeedAsked {
+        /// Of which kind.
+        kind: DeedKind,
+        /// Who wants it.
+        person: PersonId,
+    },
+    /// A second person answered, or the first one took it back.
+    DeedAnswered {
+        /// Of which kind it was.
+        kind: DeedKind,
+        /// Who answered.
+        person: PersonId,
+        /// Whether it was approved.
+        approved: bool,
+    },
+    /// Something was done to everybody.
+    DeedDone {
+        /// Of which kind.
+        kind: DeedKind,
+        /// Who wanted it.
+        person: PersonId,
+        /// Who approved it, where it took two.
+        second: Option<PersonId>,
     },
     /// Somebody was invited.
     InvitationMade {

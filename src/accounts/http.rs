@@ -29,6 +29,7 @@ pub(crate) fn routes(accounts: &Accounts) -> Routes {
         .and(instance::routes(accounts))
         .and(providers::routes(accounts))
         .and(instance_providers::routes(accounts))
+        .and(deeds::routes(accounts))
         .and(pages::routes(accounts))
 }
 
@@ -44,6 +45,7 @@ macro_rules! with {
 }
 
 mod clients;
+mod deeds;
 mod devices;
 mod instance;
 mod instance_providers;

@@ -136,6 +136,47 @@ impl Letter for Changed<'_> {
     }
 }
 
+/// Something waits for one of the operators.
+pub(crate) struct SecondPersonAsked<'a> {
+    pub(crate) what: &'a str,
+    pub(crate) by: &'a Email,
+    pub(crate) ends: UnixTime,
+}
+
+impl Letter for SecondPersonAsked<'_> {
+    const KIND: &'static str = "second-person-asked";
+
+    fn content(&self) -> Content {
+        Content::new("Your word is asked for")
+            .paragraph("Somebody who runs this installation wants something done that takes two.")
+            .facts(&[("What", self.what), ("Who", self.by.as_str()), ("Until", &told(self.ends))])
+            .paragraph("Approve or reject it among the requests of the installation. If nobody answers, it is not done.")
+    }
+
+    fn useful_until(&self) -> Option<UnixTime> {
+        Some(self.ends)
+    }
+}
+
+/// Another operator has answered.
+pub(crate) struct SecondPersonAnswered<'a> {
+    pub(crate) what: &'a str,
+    pub(crate) approved: bool,
+    pub(crate) at: UnixTime,
+}
+
+impl Letter for SecondPersonAnswered<'_> {
+    const KIND: &'static str = "second-person-answered";
+
+    fn content(&self) -> Content {
+        let (subject, text) = match self.approved {
+            true => ("What you asked for is done", "Another person approved what you asked for, and it is done."),
+            false => ("What you asked for is not done", "What you asked for was rejected, and is not done."),
+        };
+        Content::new(subject).paragraph(text).facts(&[("What", self.what), ("When", &told(self.at))])
+    }
+}
+
 /// Somebody signed in from where nobody did before.
 pub(crate) struct NewSignIn<'a> {
     pub(crate) from: &'a Visitor,

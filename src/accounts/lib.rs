@@ -46,6 +46,7 @@ mod reset;
 mod role;
 mod rows;
 mod second_factor;
+mod second_person;
 mod secret;
 mod session;
 mod sign_in;
@@ -91,6 +92,7 @@ pub use registration::Confirming;
 pub use role::{Right, Role, UnknownWord};
 pub use rows::SCHEMA;
 pub use second_factor::{Enrolment, Proof, SecondFactorError};
+pub use second_person::{Deed, DeedError, DeedKind, Outcome, WaitingDeed};
 pub use session::{NewSession, SessionError, SessionId, SessionInfo};
 pub use sign_in::{Challenge, SignInError, SignedIn};
 pub use sources::{Sources, SourcesError};
@@ -98,7 +100,7 @@ pub use step_up::{StepUp, StepUpNeeded, SteppedUp};
 pub use suspension::SuspensionError;
 
 use gatehouse_base::Clock;
-use gatehouse_ca::Keyring;
+use gatehouse_ca::{Authority, Keyring};
 use gatehouse_events::{Events, KeySealer};
 use gatehouse_http::Routes;
 use gatehouse_mail::Outbox;
@@ -144,6 +146,8 @@ pub struct Accounts {
     issuer: Option<String>,
     mail: Option<Outbox>,
     directory: Option<Directory>,
+    /// What halts and resumes.
+    authority: Option<Authority>,
 }
 
 impl Accounts {
@@ -170,6 +174,7 @@ impl Accounts {
             issuer,
             mail: None,
             directory: None,
+            authority: None,
         }
     }
 
@@ -183,6 +188,12 @@ impl Accounts {
     #[must_use]
     pub fn with_directory(self, directory: Option<Directory>) -> Self {
         Self { directory, ..self }
+    }
+
+    /// The same with the authority that issues certificates, which operators halt and resume.
+    #[must_use]
+    pub fn with_authority(self, authority: Authority) -> Self {
+        Self { authority: Some(authority), ..self }
     }
 
     /// The keys that sign tokens; whoever runs the program calls their upkeep.
@@ -224,7 +235,7 @@ impl Accounts {
     /// The store cannot be read or written.
     pub async fn forget_ended(&self) -> Result<usize, StateError> {
         let people = self.forget_ended_sessions().await? + self.forget_ended_challenges().await?;
-        let people = people + self.forget_spent_challenges().await?;
+        let people = people + self.forget_spent_challenges().await? + self.forget_ended_deeds().await?;
         let waiting = self.forget_ended_codes().await? + self.forget_ended_device_codes().await? + self.forget_ended_assertions().await?;
         let letters = self.forget_ended_links().await? + self.forget_ended_invitations().await? + self.forget_kept_addresses().await?;
         let unconfirmed = self.forget_unconfirmed().await? + self.forget_ended_of_devices().await?;

@@ -232,6 +232,21 @@ pub(crate) const ACCEPTING: &[Refusal] = &[
 /// `SuspensionError`.
 pub(crate) const SUSPENSION: &[Refusal] = &[Refusal::new(NotFound, "no-such-organisation")];
 
+/// `DeedError` of what concerns the authority.
+pub(crate) const AUTHORITY: &[Refusal] = &[Refusal::new(Conflict, "no-authority")];
+
+/// `DeedError` with a note.
+pub(crate) const NOTE: &[Refusal] = &[Refusal::new(Invalid, "note")];
+
+/// `DeedError` where something is to wait.
+pub(crate) const TOO_MANY_REQUESTS: &[Refusal] = &[Refusal::new(Conflict, "too-many-requests")];
+
+/// `DeedError` where a request is named.
+pub(crate) const NAMED_REQUEST: &[Refusal] = &[Refusal::new(NotFound, "no-such-request")];
+
+/// `DeedError` where one is approved.
+pub(crate) const SECOND_PERSON: &[Refusal] = &[Refusal::new(NotFound, "no-such-request"), Refusal::new(Forbidden, "second-person-needed")];
+
 /// `OutboxError` and `MailError` where a letter is named.
 pub(crate) const NAMED_LETTER: &[Refusal] = &[Refusal::new(NotFound, "no-such-letter"), Refusal::new(Conflict, "no-mail")];
 

@@ -12,6 +12,7 @@ use crate::{
     },
     passkey::{PASSKEYS, SPENT},
     registration::UNCONFIRMED,
+    second_person::WAITING_DEEDS,
 };
 use gatehouse_events::Events;
 use gatehouse_store::{Batch, CommitError, Entry, Key, KeyedEntry, Range, Schema, Table, codec};
@@ -83,6 +84,7 @@ pub const SCHEMA: Schema = Schema {
         ALARMS,
         PASSKEYS,
         SPENT,
+        WAITING_DEEDS,
     ],
     migrations: &[],
 };

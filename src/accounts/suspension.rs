@@ -28,7 +28,7 @@ impl Accounts {
     ///
     /// # Errors
     /// There is none of this id.
-    pub async fn suspend(&self, organisation: OrganisationId) -> Result<(), SuspensionError> {
+    pub(crate) async fn suspend(&self, organisation: OrganisationId) -> Result<(), SuspensionError> {
         self.suspending(organisation, true).await
     }
 

@@ -1,4 +1,5 @@
-//! The paths for those who run this installation: organisations that are stopped, and letters that are stuck.
+//! The paths for those who run this installation: organisations that go on, and letters that are stuck. What is dangerous to everybody
+//! is among the [deeds](super::deeds).
 
 use super::Answer;
 use crate::{Accounts, MailError, OperateInstance, refusals};
@@ -10,14 +11,6 @@ use gatehouse_types::OrganisationId;
 /// The routes of this file.
 pub(super) fn routes(accounts: &Accounts) -> Routes {
     Routes::new()
-        .post(
-            "/v1/instance/organisations/{id}/suspend",
-            doc("Stop everything that is done in an organisation's name").refuses(refusals::SUSPENSION),
-            with!(accounts, |_granted: Granted<OperateInstance>, id: Path<OrganisationId>| {
-                accounts.suspend(*id).await?;
-                Answer::Ok(NoContent)
-            }),
-        )
         .post(
             "/v1/instance/organisations/{id}/resume",
             doc("Let an organisation go on that was suspended").refuses(refusals::SUSPENSION),

@@ -1,7 +1,7 @@
 //! Requests as they come in: credentials become callers, and callers reach what their permissions name.
 
 use super::{PASSWORD, World, add};
-use crate::{Gate, Role, routes};
+use crate::{Config, Gate, Role, routes};
 use axum::{
     body::Body,
     http::{HeaderMap, Method, Request, Response, StatusCode, header},
@@ -27,6 +27,11 @@ pub(super) struct Answer {
 impl Door {
     pub(super) async fn new() -> Self {
         Self::of(World::new().await)
+    }
+
+    /// With other settings.
+    pub(super) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::of(World::with(change).await)
     }
 
     pub(super) fn of(world: World) -> Self {

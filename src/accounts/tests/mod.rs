@@ -25,6 +25,7 @@ mod providers;
 mod registration;
 mod reset;
 mod second_factor;
+mod second_person;
 mod sessions;
 mod sign_in;
 mod soft_authenticator;
@@ -34,12 +35,12 @@ mod together;
 mod tokens;
 
 use crate::{
-    Accounts, Config, Happening, Member, NewPassword, NewPerson, NewSession, PasswordConfig, PersonInfo, Role, SCHEMA, SignInError,
+    Accounts, Config, Fact, Happening, Member, NewPassword, NewPerson, NewSession, PasswordConfig, PersonInfo, Role, SCHEMA, SignInError,
     SignedIn, SteppedUp, Visitor,
 };
 use gatehouse_base::{Clock, SimulatedClock, SystemRandom, config::Size};
 use gatehouse_ca::{
-    Keyring, StretchCost,
+    Authority, Keyring, StretchCost,
     unlock::{Key, Unlock},
 };
 use gatehouse_events::{Events, LocalBus};
@@ -82,7 +83,12 @@ impl World {
         let mail = gatehouse_mail::Config::default();
         let outbox =
             Outbox::new(events.clone(), Arc::new(keyring.clone()), clock.clone(), Arc::new(SystemRandom), mail, "gatehouse.example.com");
-        let accounts = Accounts::new(events, keyring, clock.clone(), Arc::new(SystemRandom), config).with_mail(Some(outbox.clone()));
+        let settings = gatehouse_ca::Settings::default();
+        let authority = Authority::open(events.clone(), keyring.clone(), clock.clone(), Arc::new(SystemRandom), settings);
+        let authority = authority.await.expect("an authority");
+        let accounts = Accounts::new(events, keyring, clock.clone(), Arc::new(SystemRandom), config)
+            .with_mail(Some(outbox.clone()))
+            .with_authority(authority);
         accounts.signing_keys().upkeep().await.expect("keys");
         let ann = add(&accounts, "ann@example.com").await;
         Self { accounts, clock, ann, outbox, meeting }
@@ -126,6 +132,13 @@ impl World {
         let home = self.accounts.organisations_of(self.ann.id).await.expect("organisations")[0].clone();
         assert_eq!((home.personal, home.role), (true, Role::Owner));
         Member::of(self.ann.id, home.id, home.role).lately(true)
+    }
+
+    /// What the stream of all accounts tells.
+    pub(crate) async fn facts(&self) -> Vec<Fact> {
+        let stream = crate::STREAM.parse().expect("a stream");
+        let log = self.accounts.events.read(&stream, gatehouse_store::Position::START.next(), 1000).await.expect("read");
+        log.iter().filter_map(|event| event.decode().ok()).collect()
     }
 
     pub(crate) async fn history(&self) -> Vec<Happening> {

@@ -61,7 +61,7 @@ pub fn open(config: &Config, authority: &Authority, outbox: Option<Outbox>, outg
     let (events, keyring) = (authority.events().clone(), authority.keyring().clone());
     let directory = outgoing.map(|outgoing| Directory::new(outgoing, Arc::new(SystemClock), config.accounts.providers.clone()));
     let accounts = Accounts::new(events, keyring, Arc::new(SystemClock), Arc::new(SystemRandom), settings);
-    accounts.with_mail(outbox).with_directory(directory)
+    accounts.with_mail(outbox).with_directory(directory).with_authority(authority.clone())
 }
 
 /// How tokens name this installation. A port that the system chooses is no address that anybody could keep.
