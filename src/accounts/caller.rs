@@ -3,13 +3,14 @@
 use crate::{
     Accounts, Member, Right, StateError, StepUpNeeded, SteppedUp, Visitor,
     api_token::{self, TokenRefused},
-    oauth::{Scope, Word},
+    oauth::{Certified, Scope, Word},
     refusals,
     session::SessionId,
 };
 use axum::http::{HeaderMap, Method, header, request::Parts};
 use gatehouse_base::{Denied, Fault, Kind};
 use gatehouse_http::{Authenticate, ClientAddress, Credential as Shown, Permission, Problem, RateKey, Refusal};
+use gatehouse_net::Peer;
 use gatehouse_types::{OrganisationId, PersonId, Secret};
 use serde_json::{Value, json};
 use std::pin::Pin;
@@ -184,7 +185,7 @@ impl Gate {
             // A client's own secret (RFC 7617) is looked at where clients show it, and makes nobody a caller.
             let Some(text) = bearer(&request.headers) else { return Ok(None) };
             if !text.expose().starts_with(api_token::PREFIX.as_bytes()) {
-                return self.program(&text, named).await.map(Some);
+                return self.program(&text, named, request.extensions.get()).await.map(Some);
             }
             let (id, grant) = self.0.token(&text, from).await.map_err(|refused: TokenRefused| Problem::new(&refused))?;
             let member = match named {
@@ -221,8 +222,17 @@ impl Gate {
     }
 
     /// A program that shows an access token of ours.
-    async fn program(&self, text: &Secret, named: Option<Result<OrganisationId, NotInOrganisation>>) -> Result<Caller, Problem> {
+    async fn program(
+        &self,
+        text: &Secret,
+        named: Option<Result<OrganisationId, NotInOrganisation>>,
+        certified: Option<&Certified>,
+    ) -> Result<Caller, Problem> {
         let bearer = self.0.access_token(text).await?.ok_or(BadCredentials::Unknown)?;
+        // RFC 8705 §3: what is bound to a certificate is worth nothing over another one, or over none.
+        if bearer.claims.cnf.as_ref().is_some_and(|cnf| !cnf.is_met_by(certified)) {
+            return Err(BadCredentials::Unknown.into());
+        }
         let owner = bearer.claims.owner;
         let person = bearer.grant.as_ref().map(|grant| grant.person);
         let member = match (named, person) {
@@ -275,6 +285,9 @@ impl Authenticate for Gate {
             let Some(ClientAddress(address)) = request.extensions.get::<ClientAddress>().copied() else { return Ok(()) };
             let agent = request.headers.get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
             let from = Visitor::new(address, agent.as_deref().unwrap_or_default());
+            if let Some(chain) = request.extensions.get::<Peer>().and_then(Peer::chain).cloned() {
+                request.extensions.insert(Certified(chain));
+            }
             let caller = self.caller(request, &from).await?;
             request.extensions.insert(from);
             if let Some(caller) = caller {

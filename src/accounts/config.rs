@@ -30,6 +30,9 @@ pub struct Config {
     /// The address by which tokens name this installation, without a slash at its end. Default: `https://`, the external address and
     /// the port of the first `https` listener.
     pub issuer: Option<String>,
+    /// The address of a listener that asks clients for certificates, as programs reach it, without a slash at its end. Default:
+    /// `https://`, the external address and the port of the first `https` listener with `client_anchors`.
+    pub certified_address: Option<String>,
     /// What authenticator applications call this installation. Default `Gatehouse`.
     pub issuer_name: String,
     /// How long it holds for dangerous actions that somebody has shown who they are. Default 5 min.
@@ -76,6 +79,7 @@ impl Default for Config {
             reset_lifetime: HOUR / 2,
             invitation_lifetime: HOUR * 24 * 7,
             issuer: None,
+            certified_address: None,
             issuer_name: "Gatehouse".to_owned(),
             step_up_window: HOUR / 12,
             second_person: Vec::new(),
@@ -103,11 +107,13 @@ impl Configure for Config {
         let reset_lifetime = from.within("reset_lifetime", defaults.reset_lifetime, minutes(5, 60 * 24));
         let invitation_lifetime = from.within("invitation_lifetime", defaults.invitation_lifetime, minutes(5, 60 * 24 * 30));
         let issuer: Option<String> = from.optional("issuer");
-        if issuer
-            .as_ref()
-            .is_some_and(|issuer| !issuer.starts_with("https://") || issuer.ends_with('/') || issuer.contains(['?', '#', ' ']))
-        {
+        if issuer.as_ref().is_some_and(|issuer| !is_address(issuer)) {
             from.refuse("issuer", "is an address like \"https://gatehouse.example.com:8443\"");
+            return None;
+        }
+        let certified_address: Option<String> = from.optional("certified_address");
+        if certified_address.as_ref().is_some_and(|address| !is_address(address)) {
+            from.refuse("certified_address", "is an address like \"https://gatehouse.example.com:8445\"");
             return None;
         }
         let issuer_name = from.or("issuer_name", defaults.issuer_name);
@@ -134,6 +140,7 @@ impl Configure for Config {
             device_codes,
             token_keys,
             issuer,
+            certified_address,
             issuer_name,
             step_up_window,
             second_person,
@@ -144,4 +151,8 @@ impl Configure for Config {
             providers: providers?,
         })
     }
+}
+
+fn is_address(text: &str) -> bool {
+    text.starts_with("https://") && !text.ends_with('/') && !text.contains(['?', '#', ' '])
 }

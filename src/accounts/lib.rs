@@ -80,8 +80,8 @@ pub use history::{Fact, Happening, HistoryEntry, MOST_ENTRIES, STREAM, Visitor};
 pub use invitation::{Accepting, InvitationError, InvitationInfo, InvitationOffer};
 pub use links::MailError;
 pub use oauth::{
-    Authentication, COMMAND_LINE, ClientError, ClientId, ClientInfo, ConsentError, ConsentInfo, Jwk, JwkError, KeyError, NewClient,
-    RedirectUri, RedirectUriError, SigningKeys,
+    Authentication, COMMAND_LINE, CertificateRule, ClientError, ClientId, ClientInfo, ConsentError, ConsentInfo, Jwk, JwkError, KeyError,
+    NewClient, RedirectUri, RedirectUriError, SigningKeys,
 };
 pub use organisation::{MOST_MEMBERS, MOST_MEMBERSHIPS, Member, MemberError, MemberInfo, OrganisationInfo};
 pub use passkey::{Assertion, CreationOptions, NewPasskey, PasskeyError, PasskeyInfo, Registration, Rejection, RequestOptions};

@@ -19,6 +19,7 @@ mod https;
 mod layers;
 mod limits;
 mod mail;
+mod mutual_tls;
 mod oauth;
 mod passkeys;
 mod revocation;

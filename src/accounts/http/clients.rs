@@ -1,7 +1,10 @@
 //! The paths of the programs that an organisation lets in.
 
 use super::Answer;
-use crate::{Accounts, Authentication, ClientInfo, Jwk, MakeClients, ManageClients, NewClient, RedirectUri, Right, Role, refusals, secret};
+use crate::{
+    Accounts, Authentication, CertificateRule, ClientInfo, Jwk, MakeClients, ManageClients, NewClient, RedirectUri, Right, Role, refusals,
+    secret,
+};
 use axum::{Json, extract::Path, response::NoContent};
 use gatehouse_http::{Body, Created, Granted, Routes, doc};
 use schemars::JsonSchema;
@@ -22,6 +25,9 @@ struct ClientBody {
     keys: Vec<Jwk>,
     #[serde(default)]
     device_code: bool,
+    certificate: Option<CertificateRule>,
+    #[serde(default)]
+    bound: bool,
 }
 
 /// The routes of this file.
@@ -45,8 +51,8 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
                 .about("A program makes others within its own role and scopes, an API token none. The answer is the only place that ever shows the secret.")
                 .refuses(refusals::CLIENT),
             with!(accounts, |granted: Granted<MakeClients>, body: Body<ClientBody>| {
-                let ClientBody { name, role, scopes, authentication, redirect_uris, keys, device_code } = body.0;
-                let new = NewClient { name, role, rights: scopes, authentication, redirect_uris, keys, device_code };
+                let ClientBody { name, role, scopes, authentication, redirect_uris, keys, device_code, certificate, bound } = body.0;
+                let new = NewClient { name, role, rights: scopes, authentication, redirect_uris, keys, device_code, certificate, bound };
                 let (info, secret) = accounts.make_client(&granted, new).await?;
                 Answer::Ok(Created(NewlyMadeClient { info, secret: secret.as_ref().map(secret::text) }))
             }),

@@ -1,10 +1,10 @@
 //! Clients: programs that an organisation lets in. Each proves itself by a secret of 256 bits that is shown once, by a key of its
-//! own, or not at all, where it runs on people's machines and could keep no secret.
+//! own, by a certificate, or not at all, where it runs on people's machines and could keep no secret.
 //!
 //! An organisation's clients act in that organisation only. Those of the whole installation act where a person lets them: our own
 //! command line is one, and is built in.
 
-use super::{Jwk, RedirectUri, Scope, Word};
+use super::{CertificateRule, Jwk, RedirectUri, Scope, Word};
 use crate::{
     Accounts, Member, Right, Role, StateError, TokenError,
     person::checked_name,
@@ -51,6 +51,8 @@ pub enum Authentication {
     Secret,
     /// By a key that it signs with (RFC 7523).
     Key,
+    /// By a certificate (RFC 8705 §2.1), on a listener that asks for one. Its tokens are bound to that.
+    Certificate,
     /// Not at all: it is a public client (RFC 6749 §2.1), which acts for people only.
     None,
 }
@@ -72,6 +74,11 @@ pub struct NewClient {
     pub keys: Vec<Jwk>,
     /// Whether it may ask for people by a device code (RFC 8628).
     pub device_code: bool,
+    /// Its certificate's name, where it proves itself by one.
+    pub certificate: Option<CertificateRule>,
+    /// Whether its tokens are worth something over its certificate only (RFC 8705 §3). Those of a client that proves itself by a
+    /// certificate are in any case.
+    pub bound: bool,
 }
 
 /// A client as it is kept. A stored type: its old forms must still load.
@@ -96,6 +103,10 @@ pub(crate) struct Client {
     /// It is ours: people are not asked whether they trust it.
     #[serde(default)]
     pub(crate) first_party: bool,
+    #[serde(default)]
+    pub(crate) certificate: Option<CertificateRule>,
+    #[serde(default)]
+    pub(crate) bound: bool,
 }
 
 /// A client as members see it.
@@ -117,6 +128,12 @@ pub struct ClientInfo {
     pub device_code: bool,
     /// Whether people are not asked whether they trust it.
     pub first_party: bool,
+    /// Its certificate's name, where it proves itself by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateRule>,
+    /// Whether its tokens are worth something over its certificate only.
+    #[serde(default)]
+    pub bound: bool,
     /// Since when.
     pub made: UnixTime,
 }
@@ -144,7 +161,8 @@ pub enum ClientError {
     /// Its keys, its redirect URIs and how it proves itself do not go together.
     #[error(
         "a client that proves itself by a key brings 1 to {MOST_KEYS} of them, and no other does; a public one has redirect URIs or device \
-         codes; there are {MOST_REDIRECT_URIS} redirect URIs at most"
+         codes, and its tokens are bound to no certificate; one that proves itself by a certificate, and no other, says by which one name that \
+         is known; there are {MOST_REDIRECT_URIS} redirect URIs at most"
     )]
     Shape,
     /// There are too many.
@@ -195,14 +213,25 @@ impl Accounts {
         organisation: Option<OrganisationId>,
         first_party: bool,
     ) -> Result<(ClientInfo, Option<Secret>), ClientError> {
-        let NewClient { name, role, rights, authentication, redirect_uris, keys, device_code } = new;
+        let NewClient { name, role, rights, authentication, redirect_uris, keys, device_code, certificate, bound } = new;
         let name = checked_name(&name).ok_or(TokenError::Name)?;
         let for_people = !redirect_uris.is_empty() || device_code;
         if (rights.is_empty() && !for_people) || !rights.iter().all(|right| role.has(*right)) {
             return Err(TokenError::Rights { role }.into());
         }
         let keys_fit = (authentication == Authentication::Key) != keys.is_empty() && keys.len() <= MOST_KEYS;
-        if !keys_fit || redirect_uris.len() > MOST_REDIRECT_URIS || (authentication == Authentication::None && !for_people) {
+        let certificate_fits = match &certificate {
+            Some(rule) => authentication == Authentication::Certificate && rule.is_sound(),
+            None => authentication != Authentication::Certificate,
+        };
+        // Whoever has the refresh token of a public client has the client: there is nothing that the binding would hold to.
+        let binding_fits = !(bound && authentication == Authentication::None);
+        if !certificate_fits
+            || !binding_fits
+            || !keys_fit
+            || redirect_uris.len() > MOST_REDIRECT_URIS
+            || (authentication == Authentication::None && !for_people)
+        {
             return Err(ClientError::Shape);
         }
         let drawn = (authentication == Authentication::Secret).then(|| secret::draw(&*self.random));
@@ -219,6 +248,8 @@ impl Accounts {
             keys,
             device_code,
             first_party,
+            certificate,
+            bound,
         };
         let batch = rows::new(CLIENTS, id.as_bytes(), &client).put(CLIENTS_OF, in_home(organisation, &id), MARK);
         let batch = self.stating(batch, &crate::Fact::ClientMade { organisation, client: id.clone() })?;
@@ -325,6 +356,16 @@ impl Accounts {
     }
 }
 
+#[cfg(test)]
+impl Accounts {
+    /// Binds the tokens of a client to certificates from now on.
+    pub(crate) async fn bind_client(&self, id: &str) {
+        let mut row = self.client_row(id).await.expect("read").expect("a client");
+        row.value.bound = true;
+        self.events.commit(row.rewritten()).await.expect("written");
+    }
+}
+
 fn home(organisation: Option<OrganisationId>) -> [u8; 16] {
     organisation.map_or(INSTALLATION, |organisation| *organisation.as_bytes())
 }
@@ -348,6 +389,8 @@ impl Client {
             keys: Vec::new(),
             device_code: true,
             first_party: true,
+            certificate: None,
+            bound: false,
         }
     }
 
@@ -368,8 +411,9 @@ impl Client {
     }
 
     fn info(&self, id: ClientId) -> ClientInfo {
-        let Self { name, role, rights, made, authentication, redirect_uris, device_code, first_party, .. } = self.clone();
-        ClientInfo { id, name, role, scopes: rights, authentication, redirect_uris, device_code, first_party, made }
+        let bound = self.is_bound();
+        let Self { name, role, rights, made, authentication, redirect_uris, device_code, first_party, certificate, .. } = self.clone();
+        ClientInfo { id, name, role, scopes: rights, authentication, redirect_uris, device_code, first_party, certificate, bound, made }
     }
 }
 

@@ -4,6 +4,7 @@
 use super::{
     Client, ClientId, KeyError, Scope, Word,
     grants::{Grant, Granting},
+    mutual_tls::Confirmation,
 };
 use crate::{Accounts, Right, StateError, rows};
 use data_encoding::BASE64URL_NOPAD;
@@ -41,6 +42,9 @@ pub(crate) struct Claims {
     /// What it is good within, where it acts for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) grant: Option<String>,
+    /// What it is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cnf: Option<Confirmation>,
 }
 
 /// What an ID token says (OpenID Connect Core §2).
@@ -58,6 +62,15 @@ struct IdClaims<'a> {
     at_hash: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<&'a str>,
+}
+
+/// For whom and what an access token is.
+struct Named<'a> {
+    subject: &'a str,
+    client: &'a str,
+    owner: OrganisationId,
+    grant: Option<String>,
+    cnf: Option<Confirmation>,
 }
 
 /// An access token that was shown and is good at this moment.
@@ -88,6 +101,8 @@ pub(crate) enum GrantError {
     Client,
     #[error("this client gets no tokens in this way")]
     NotForThis,
+    #[error("this client's tokens are bound to its certificate: ask where clients are asked for one (`mtls_endpoint_aliases`)")]
+    Uncertified,
     #[error("the operator of this installation has suspended the client's organisation")]
     Suspended,
     #[error("the code or token is not known, was used, is over, or came with something else than it was made for")]
@@ -108,6 +123,7 @@ impl GrantError {
         match self {
             Self::Client => Some("invalid_client"),
             Self::NotForThis | Self::Suspended => Some("unauthorized_client"),
+            Self::Uncertified => Some("invalid_request"),
             Self::NotGood => Some("invalid_grant"),
             Self::Scope(_) => Some("invalid_scope"),
             Self::NoIssuer | Self::Key(_) | Self::State(_) => None,
@@ -117,7 +133,13 @@ impl GrantError {
 
 impl Accounts {
     /// A token for a client that showed its secret (RFC 6749 §4.4).
-    pub(crate) async fn grant(&self, id: &ClientId, client: &Client, scope: Option<&str>) -> Result<Issued, GrantError> {
+    pub(crate) async fn grant(
+        &self,
+        id: &ClientId,
+        client: &Client,
+        scope: Option<&str>,
+        cnf: Option<Confirmation>,
+    ) -> Result<Issued, GrantError> {
         let rights = match scope {
             None => client.rights.clone(),
             Some(scope) => {
@@ -133,33 +155,42 @@ impl Accounts {
         if self.is_suspended(organisation).await? {
             return Err(GrantError::Suspended);
         }
-        let token = self.signed(&id.0, &id.0, &scope, organisation, None)?;
+        let token = self.signed(&Named { subject: &id.0, client: &id.0, owner: organisation, grant: None, cnf }, &scope)?;
         Ok(Issued { token, lifetime: LIFETIME, scope, refresh: None, id_token: None })
     }
 
     /// What a program gets that acts for a person; less than what is left of the grant where it asks for less.
-    pub(crate) fn issued(&self, granting: Granting, less: Option<&Scope>, nonce: Option<&str>) -> Result<Issued, GrantError> {
+    pub(crate) fn issued(
+        &self,
+        granting: Granting,
+        less: Option<&Scope>,
+        nonce: Option<&str>,
+        cnf: Option<Confirmation>,
+    ) -> Result<Issued, GrantError> {
         let Granting { id, grant, present, refresh } = granting;
         let scope = less.map_or_else(|| present.clone(), |less| present.common(less));
-        let token = self.signed(&grant.person.to_string(), &grant.client, &scope.to_string(), grant.organisation, Some(id.to_string()))?;
+        let subject = grant.person.to_string();
+        let named = Named { subject: &subject, client: &grant.client, owner: grant.organisation, grant: Some(id.to_string()), cnf };
+        let token = self.signed(&named, &scope.to_string())?;
         let id_token = if scope.has(Word::OpenId) { Some(self.id_token(&grant, &token, nonce)?) } else { None };
         Ok(Issued { token, lifetime: LIFETIME, scope: scope.to_string(), refresh, id_token })
     }
 
-    fn signed(&self, subject: &str, client: &str, scope: &str, owner: OrganisationId, grant: Option<String>) -> Result<Secret, GrantError> {
+    fn signed(&self, named: &Named<'_>, scope: &str) -> Result<Secret, GrantError> {
         let issuer = self.issuer.clone().ok_or(GrantError::NoIssuer)?;
         let now = self.clock.now();
         let claims = Claims {
             aud: issuer.clone(),
             iss: issuer,
-            sub: subject.to_owned(),
-            client_id: client.to_owned(),
+            sub: named.subject.to_owned(),
+            client_id: named.client.to_owned(),
             iat: now.secs(),
             exp: (now + LIFETIME).secs(),
             jti: BASE64URL_NOPAD.encode(&self.draw()),
             scope: scope.to_owned(),
-            owner,
-            grant,
+            owner: named.owner,
+            grant: named.grant.clone(),
+            cnf: named.cnf.clone(),
         };
         Ok(Secret::from(self.keys.sign(ACCESS_TOKEN, &claims)?))
     }
@@ -238,7 +269,7 @@ impl Fault for GrantError {
         match self {
             Self::Client => Kind::Unauthenticated,
             Self::NotForThis | Self::Suspended => Kind::Forbidden,
-            Self::NotGood | Self::Scope(_) => Kind::Invalid,
+            Self::Uncertified | Self::NotGood | Self::Scope(_) => Kind::Invalid,
             Self::NoIssuer => Kind::NotFound,
             Self::Key(error) => error.kind(),
             Self::State(error) => error.kind(),
@@ -249,6 +280,7 @@ impl Fault for GrantError {
         match self {
             Self::Client => "invalid-client",
             Self::NotForThis => "unauthorized-client",
+            Self::Uncertified => "uncertified",
             Self::Suspended => "organisation-suspended",
             Self::NotGood => "invalid-grant",
             Self::Scope(_) => "invalid-scope",

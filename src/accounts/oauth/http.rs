@@ -2,7 +2,7 @@
 //! RFC 6749 §5.2, which every client library reads; what is our own fault is a problem like everywhere.
 
 use super::{
-    Bearer, Client, ClientId, GrantError, Scope, Word,
+    Bearer, Certified, Client, ClientId, GrantError, Scope, Word,
     assertion::ASSERTION_TYPE,
     client::Authentication,
     device,
@@ -63,33 +63,33 @@ fn for_clients(accounts: &Accounts) -> Routes {
         .post(
             TOKEN,
             answering("Get tokens (RFC 6749, RFC 7636, RFC 8628)"),
-            move |_: Granted<SignIn>, headers: HeaderMap, form: Result<Form<TokenForm>, _>| {
+            move |_: Granted<SignIn>, headers: HeaderMap, certified: Over, form: Result<Form<TokenForm>, _>| {
                 let accounts = token.clone();
-                async move { answered(accounts.token_answer(&headers, form.map_err(unreadable)).await) }
+                async move { answered(accounts.token_answer(&headers, certified.as_deref(), form.map_err(unreadable)).await) }
             },
         )
         .post(
             DEVICE_AUTHORIZATION,
             answering("Get a code for a person to type in (RFC 8628)").answers::<OAuthError>(StatusCode::TOO_MANY_REQUESTS),
-            move |_: Granted<SignIn>, from: Extension<Visitor>, headers: HeaderMap, form: Result<Form<DeviceForm>, _>| {
+            move |_: Granted<SignIn>, from: Extension<Visitor>, headers: HeaderMap, certified: Over, form: Result<Form<DeviceForm>, _>| {
                 let accounts = waiting.clone();
-                async move { answered(accounts.device_authorization(&headers, form.map_err(unreadable), &from).await) }
+                async move { answered(accounts.device_authorization(&headers, certified.as_deref(), form.map_err(unreadable), &from).await) }
             },
         )
         .post(
             INTROSPECT,
             answering("Look into a token (RFC 7662)"),
-            move |_: Granted<SignIn>, headers: HeaderMap, form: Result<Form<LookForm>, _>| {
+            move |_: Granted<SignIn>, headers: HeaderMap, certified: Over, form: Result<Form<LookForm>, _>| {
                 let accounts = introspection.clone();
-                async move { answered(accounts.introspection(&headers, form.map_err(unreadable)).await) }
+                async move { answered(accounts.introspection(&headers, certified.as_deref(), form.map_err(unreadable)).await) }
             },
         )
         .post(
             REVOKE,
             answering("Revoke a token (RFC 7009)"),
-            move |_: Granted<SignIn>, headers: HeaderMap, form: Result<Form<LookForm>, _>| {
+            move |_: Granted<SignIn>, headers: HeaderMap, certified: Over, form: Result<Form<LookForm>, _>| {
                 let accounts = revocation.clone();
-                async move { answered(accounts.revocation(&headers, form.map_err(unreadable)).await) }
+                async move { answered(accounts.revocation(&headers, certified.as_deref(), form.map_err(unreadable)).await) }
             },
         )
 }
@@ -120,7 +120,7 @@ fn discovery(summary: &'static str) -> Doc {
 /// A route for programs that prove which client they are. The RFC has the members of its answer.
 fn answering(summary: &'static str) -> Doc {
     doc(summary)
-        .about("A client proves itself by Basic authentication, a secret in the form or an assertion. Errors are those of RFC 6749 §5.2.")
+        .about("A client proves itself by Basic authentication, a secret in the form, an assertion or the certificate of its connection. Errors are those of RFC 6749 §5.2.")
         .answers::<Map<String, Value>>(StatusCode::OK)
         .answers::<OAuthError>(StatusCode::BAD_REQUEST)
         .answers::<OAuthError>(StatusCode::UNAUTHORIZED)
@@ -178,13 +178,22 @@ pub(super) enum Refused {
     Ours(Problem),
 }
 
+/// The certificate of the connection, where one was asked for.
+type Over = Option<Extension<Certified>>;
+
 pub(super) type Read<T> = Result<Form<T>, Refused>;
 
 impl Accounts {
     /// RFC 8628 §3.2.
-    async fn device_authorization(&self, headers: &HeaderMap, form: Read<DeviceForm>, from: &Visitor) -> Result<Value, Refused> {
+    async fn device_authorization(
+        &self,
+        headers: &HeaderMap,
+        certified: Option<&Certified>,
+        form: Read<DeviceForm>,
+        from: &Visitor,
+    ) -> Result<Value, Refused> {
         let Form(DeviceForm { scope, shown }) = form?;
-        let (id, client) = self.client_of(headers, shown).await?;
+        let (id, client) = self.client_of(headers, certified, shown).await?;
         let issuer = self.issuer.as_deref().ok_or(GrantError::NoIssuer)?;
         if !client.device_code {
             return Err(GrantError::NotForThis.into());
@@ -211,9 +220,9 @@ impl Accounts {
     }
 
     /// A client learns of its own organisation's tokens, and of its own; of all others that they are not active (RFC 7662 §2.2).
-    async fn introspection(&self, headers: &HeaderMap, form: Read<LookForm>) -> Result<Value, Refused> {
+    async fn introspection(&self, headers: &HeaderMap, certified: Option<&Certified>, form: Read<LookForm>) -> Result<Value, Refused> {
         let Form(LookForm { token, shown }) = form?;
-        let (id, client) = self.client_of(headers, shown).await?;
+        let (id, client) = self.client_of(headers, certified, shown).await?;
         if client.authentication == Authentication::None {
             return Err(GrantError::Client.into());
         }
@@ -240,9 +249,9 @@ impl Accounts {
     }
 
     /// A refresh token ends with everything that it gave (RFC 7009 §2.1); an access token ends alone.
-    async fn revocation(&self, headers: &HeaderMap, form: Read<LookForm>) -> Result<Value, Refused> {
+    async fn revocation(&self, headers: &HeaderMap, certified: Option<&Certified>, form: Read<LookForm>) -> Result<Value, Refused> {
         let Form(LookForm { token, shown }) = form?;
-        let (id, _) = self.client_of(headers, shown).await?;
+        let (id, _) = self.client_of(headers, certified, shown).await?;
         let token = Secret::from(token);
         if !self.end_grant_of_token(&id.0, &token).await.map_err(Problem::from)? {
             self.revoke_access_token(&id, &token).await.map_err(Problem::from)?;
@@ -259,7 +268,12 @@ impl Accounts {
     }
 
     /// The client that a request comes from, which proves itself in the one way that it was made for (RFC 6749 §2.3).
-    pub(super) async fn client_of(&self, headers: &HeaderMap, shown: Shown) -> Result<(ClientId, Client), Refused> {
+    pub(super) async fn client_of(
+        &self,
+        headers: &HeaderMap,
+        certified: Option<&Certified>,
+        shown: Shown,
+    ) -> Result<(ClientId, Client), Refused> {
         let Shown { client_id, client_secret, client_assertion_type, client_assertion } = shown;
         let basic = basic(headers);
         // What is no Basic is no credential that clients show here, and must not be taken for none.
@@ -285,7 +299,8 @@ impl Accounts {
             (None, None, None) if client_assertion_type.is_none() => {
                 let id = client_id.clone().unwrap_or_default();
                 let client = self.client(&id).await.map_err(GrantError::from)?;
-                client.filter(|client| client.authentication == Authentication::None).map(|client| (ClientId(id), client))
+                let proven = |client: &Client| client.authentication == Authentication::None || client.is_proven_by(certified);
+                client.filter(proven).map(|client| (ClientId(id), client))
             }
             _ => None,
         };

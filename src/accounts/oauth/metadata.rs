@@ -20,9 +20,14 @@ impl Accounts {
     pub(super) fn metadata(&self) -> Result<Json<Value>, Problem> {
         let issuer = self.issuer.as_deref().ok_or(GrantError::NoIssuer)?;
         let at = |path: &str| format!("{issuer}{path}");
-        let proven = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+        let certified = self.config.certified_address.as_deref();
+        let proven = [
+            &["client_secret_basic", "client_secret_post", "private_key_jwt"][..],
+            &["tls_client_auth"][..usize::from(certified.is_some())],
+        ]
+        .concat();
         let proven_or_public = [proven.as_slice(), &["none"]].concat();
-        Ok(Json(json!({
+        let mut document = json!({
             "issuer": issuer,
             "authorization_endpoint": at(AUTHORIZE),
             "token_endpoint": at(TOKEN),
@@ -50,6 +55,20 @@ impl Accounts {
             "introspection_endpoint_auth_signing_alg_values_supported": assertion::ALGORITHMS,
             "revocation_endpoint_auth_methods_supported": proven_or_public,
             "revocation_endpoint_auth_signing_alg_values_supported": assertion::ALGORITHMS,
-        })))
+            "tls_client_certificate_bound_access_tokens": certified.is_some(),
+        });
+        // RFC 8705 §5: browsers are never asked for a certificate, because this is another port.
+        if let (Some(address), Some(document)) = (certified, document.as_object_mut()) {
+            let at = |path: &str| format!("{address}{path}");
+            let aliases = json!({
+                "token_endpoint": at(TOKEN),
+                "device_authorization_endpoint": at(DEVICE_AUTHORIZATION),
+                "introspection_endpoint": at(INTROSPECT),
+                "revocation_endpoint": at(REVOKE),
+                "userinfo_endpoint": at(USERINFO),
+            });
+            document.insert("mtls_endpoint_aliases".to_owned(), aliases);
+        }
+        Ok(Json(document))
     }
 }

@@ -21,6 +21,7 @@ mod http;
 mod jwt;
 mod keys;
 mod metadata;
+mod mutual_tls;
 mod pages;
 mod passkey_pages;
 mod redirect;
@@ -33,6 +34,7 @@ pub use client::{Authentication, COMMAND_LINE, ClientError, ClientId, ClientInfo
 pub use consent::{ConsentError, ConsentInfo};
 pub(crate) use http::routes;
 pub use keys::{KeyError, SigningKeys};
+pub use mutual_tls::CertificateRule;
 pub use redirect::{RedirectUri, RedirectUriError};
 
 pub(crate) use assertion::ASSERTIONS;
@@ -43,6 +45,7 @@ pub(crate) use device::{DEVICE_CODES, Queue, USER_CODES};
 pub(crate) use grant::{Bearer, GrantError, Issued, REVOKED};
 pub(crate) use grants::{GRANTS, GRANTS_OF, Proof, REFRESH};
 pub(crate) use keys::SIGNING_KEYS;
+pub(crate) use mutual_tls::Certified;
 #[cfg(test)]
 pub(crate) use redirect::encoded;
 pub(crate) use request::AuthorizationRequest;

@@ -1,13 +1,14 @@
 //! The token endpoint (RFC 6749 §3.2): who may have tokens for what.
 
 use super::{
-    Client, ClientId, Scope,
+    Certified, Client, ClientId, Scope,
     client::Authentication,
     code::{Exchanged, ShownCode},
     device::{INTERVAL, Polled},
     grant::{GrantError, Issued},
     grants::Refreshed,
     http::{Read, Refused, Shown},
+    mutual_tls::Confirmation,
 };
 use crate::{Accounts, Right, admission::TokenFor, counters, secret};
 use axum::{
@@ -60,29 +61,36 @@ impl TokenForm {
 }
 
 impl Accounts {
-    pub(super) async fn token_answer(&self, headers: &HeaderMap, form: Read<TokenForm>) -> Result<Value, Refused> {
+    pub(super) async fn token_answer(
+        &self,
+        headers: &HeaderMap,
+        certified: Option<&Certified>,
+        form: Read<TokenForm>,
+    ) -> Result<Value, Refused> {
         let Form(form) = form?;
         let device = form.device();
         let TokenForm { grant_type, scope, code, redirect_uri, code_verifier, refresh_token, device_code, shown, .. } = form;
-        let (id, client) = self.client_of(headers, shown).await?;
+        let (id, client) = self.client_of(headers, certified, shown).await?;
+        // Before anything is used up.
+        let cnf = client.binding(certified)?;
         let given = |parameter: Option<String>, name: &str| parameter.ok_or_else(|| Refused::invalid(format!("`{name}` is missing")));
         let (kind, issued) = match grant_type.as_deref() {
             Some(CLIENT_CREDENTIALS) if client.authentication == Authentication::None => return Err(GrantError::NotForThis.into()),
             Some(CLIENT_CREDENTIALS) => match device? {
                 Some((wanted, owner)) => ("device", self.issued_for_device(&id, &client, (wanted, owner), scope.as_deref()).await?),
-                None => (CLIENT_CREDENTIALS, self.grant(&id, &client, scope.as_deref()).await?),
+                None => (CLIENT_CREDENTIALS, self.grant(&id, &client, scope.as_deref(), cnf).await?),
             },
             Some(CODE) => {
                 let (code, redirect) = (given(code, "code")?, given(redirect_uri, "redirect_uri")?);
                 let verifier = given(code_verifier, "code_verifier")?;
                 let shown = ShownCode { code: Secret::from(code), redirect: &redirect, verifier: &verifier };
-                (CODE, self.issued_for_code(&id, &shown).await?)
+                (CODE, self.issued_for_code(&id, &shown, cnf).await?)
             }
             Some(REFRESH) => {
                 let token = Secret::from(given(refresh_token, "refresh_token")?);
-                (REFRESH, self.issued_for_refresh_token(&id, &client, &token, scope.as_deref()).await?)
+                (REFRESH, self.issued_for_refresh_token(&id, &client, &token, scope.as_deref(), cnf).await?)
             }
-            Some(DEVICE) => ("device_code", self.issued_for_device_code(&id, &client, given(device_code, "device_code")?).await?),
+            Some(DEVICE) => ("device_code", self.issued_for_device_code(&id, &client, given(device_code, "device_code")?, cnf).await?),
             Some(_) => return Err(Refused::bad("unsupported_grant_type", format!("the grants here are {}", GRANT_TYPES.join(", ")))),
             None => return Err(Refused::invalid("`grant_type` is missing")),
         };
@@ -107,9 +115,9 @@ impl Accounts {
         Ok(self.admissions().token_for(id, client, wanted, self.clock.now()).await?)
     }
 
-    async fn issued_for_code(&self, id: &ClientId, shown: &ShownCode<'_>) -> Result<Issued, Refused> {
+    async fn issued_for_code(&self, id: &ClientId, shown: &ShownCode<'_>, cnf: Option<Confirmation>) -> Result<Issued, Refused> {
         match self.exchange(&id.0, shown).await.map_err(GrantError::from)? {
-            Exchanged::Granted(granting, nonce) => Ok(self.issued(*granting, None, nonce.as_deref())?),
+            Exchanged::Granted(granting, nonce) => Ok(self.issued(*granting, None, nonce.as_deref(), cnf)?),
             Exchanged::Refused => Err(GrantError::NotGood.into()),
         }
     }
@@ -120,21 +128,28 @@ impl Accounts {
         client: &Client,
         token: &Secret,
         scope: Option<&str>,
+        cnf: Option<Confirmation>,
     ) -> Result<Issued, Refused> {
         let less = scope.map(str::parse::<Scope>).transpose().map_err(|unknown| GrantError::Scope(unknown.0))?;
         let less = less.filter(|less| !less.is_empty());
         match self.refresh(&id.0, client, token, less.as_ref()).await.map_err(GrantError::from)? {
-            Refreshed::Turned(granting) => Ok(self.issued(*granting, less.as_ref(), None)?),
+            Refreshed::Turned(granting) => Ok(self.issued(*granting, less.as_ref(), None, cnf)?),
             Refreshed::Beyond(word) => Err(GrantError::Scope(word.name().to_owned()).into()),
             Refreshed::Replayed | Refreshed::Unknown => Err(GrantError::NotGood.into()),
         }
     }
 
-    async fn issued_for_device_code(&self, id: &ClientId, client: &Client, code: String) -> Result<Issued, Refused> {
+    async fn issued_for_device_code(
+        &self,
+        id: &ClientId,
+        client: &Client,
+        code: String,
+        cnf: Option<Confirmation>,
+    ) -> Result<Issued, Refused> {
         // RFC 8628 §3.5.
         let refused = |error, why: &str| Err(Refused::bad(error, why));
         match self.poll_device_code(&id.0, client, &Secret::from(code)).await.map_err(GrantError::from)? {
-            Polled::Granted(granting) => Ok(self.issued(*granting, None, None)?),
+            Polled::Granted(granting) => Ok(self.issued(*granting, None, None, cnf)?),
             Polled::Pending => refused("authorization_pending", "nobody has answered yet"),
             Polled::TooSoon => refused("slow_down", &format!("wait {} seconds longer from now on", INTERVAL.as_secs())),
             Polled::Over => refused("expired_token", "the code is not known, was used or is over"),

@@ -1,7 +1,7 @@
 //! Requests as they come in: credentials become callers, and callers reach what their permissions name.
 
 use super::{PASSWORD, World, add};
-use crate::{Config, Gate, Role, routes};
+use crate::{Config, Gate, Role, oauth::Certified, routes};
 use axum::{
     body::Body,
     http::{HeaderMap, Method, Request, Response, StatusCode, header},
@@ -14,6 +14,8 @@ use tower::ServiceExt;
 pub(super) struct Door {
     pub(super) world: World,
     routes: Routes,
+    /// The certificate that the connection has proven.
+    pub(super) certified: Option<Certified>,
 }
 
 pub(super) struct Answer {
@@ -35,7 +37,7 @@ impl Door {
     }
 
     pub(super) fn of(world: World) -> Self {
-        Self { routes: routes(&world.accounts), world }
+        Self { routes: routes(&world.accounts), certified: None, world }
     }
 
     pub(super) async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
@@ -58,6 +60,9 @@ impl Door {
         let body = Body::from(body);
         let (mut parts, body) = request.body(body).expect("a request").into_parts();
         parts.extensions.insert(ClientAddress("192.0.2.1".parse().expect("address")));
+        if let Some(certified) = &self.certified {
+            parts.extensions.insert(certified.clone());
+        }
         let gate = Gate::new(self.world.accounts.clone());
         let method = parts.method.clone();
         let response = match gate.authenticate(&mut parts).await {

@@ -13,6 +13,7 @@ mod grants;
 mod invitations;
 mod leaving;
 mod link_pages;
+mod mutual_tls;
 mod notices;
 mod oauth;
 mod onboarding;

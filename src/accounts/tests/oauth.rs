@@ -54,6 +54,8 @@ fn for_itself(role: Role, rights: &[Right]) -> NewClient {
         redirect_uris: Vec::new(),
         keys: Vec::new(),
         device_code: false,
+        certificate: None,
+        bound: false,
     }
 }
 

@@ -175,6 +175,8 @@ async fn a_program_acts_in_its_own_organisation_and_one_of_ours_where_it_is_let(
         redirect_uris: vec![CALLBACK.to_owned().try_into().expect("an address")],
         keys: Vec::new(),
         device_code: false,
+        certificate: None,
+        bound: false,
     };
     let (info, none) = door.world.accounts.make_installation_client(new, true).await.expect("made");
     assert!(none.is_none());

@@ -4,7 +4,7 @@
 //! itself because no server runs: whoever may read the data directory can always let somebody in again.
 
 use super::{
-    Config, Role,
+    Config, ListenerConfig, Role,
     control::{Refusal, Request},
 };
 use gatehouse_accounts::{Accounts, Email, NewPassword, NewPerson, PersonInfo};
@@ -57,18 +57,31 @@ impl Request for Order {
 
 /// Opens the accounts in the authority's store. Their secrets are sealed by the authority's keyring.
 pub fn open(config: &Config, authority: &Authority, outbox: Option<Outbox>, outgoing: Option<Outgoing>) -> Accounts {
-    let settings = gatehouse_accounts::Config { issuer: issuer(config), ..config.accounts.clone() };
+    let (issuer, certified_address) = (issuer(config), certified_address(config));
+    let settings = gatehouse_accounts::Config { issuer, certified_address, ..config.accounts.clone() };
     let (events, keyring) = (authority.events().clone(), authority.keyring().clone());
     let directory = outgoing.map(|outgoing| Directory::new(outgoing, Arc::new(SystemClock), config.accounts.providers.clone()));
     let accounts = Accounts::new(events, keyring, Arc::new(SystemClock), Arc::new(SystemRandom), settings);
     accounts.with_mail(outbox).with_directory(directory).with_authority(authority.clone())
 }
 
-/// How tokens name this installation. A port that the system chooses is no address that anybody could keep.
+/// How tokens name this installation.
 fn issuer(config: &Config) -> Option<String> {
-    let port = || config.listeners.values().find(|listener| listener.role == Role::Https).map(|listener| listener.address.port());
-    let default = || port().filter(|port| *port != 0).map(|port| format!("https://{}:{port}", config.external_address));
-    config.accounts.issuer.clone().or_else(default)
+    let at = |which: fn(&ListenerConfig) -> bool| address_of(config, which);
+    config.accounts.issuer.clone().or_else(|| at(|listener| listener.clients.is_none())).or_else(|| at(|_| true))
+}
+
+/// Where programs are asked for a certificate.
+fn certified_address(config: &Config) -> Option<String> {
+    config.accounts.certified_address.clone().or_else(|| address_of(config, |listener| listener.clients.is_some()))
+}
+
+/// The address of the first listener for people and programs of which this holds. A port that the system chooses is no address that anybody
+/// could keep.
+fn address_of(config: &Config, which: impl Fn(&ListenerConfig) -> bool) -> Option<String> {
+    let mut listeners = config.listeners.values().filter(|listener| listener.role == Role::Https && which(listener));
+    let port = listeners.next()?.address.port();
+    (port != 0).then(|| format!("https://{}:{port}", config.external_address))
 }
 
 /// Makes the next signing key in time and forgets what has ended, until the server stops.

@@ -56,7 +56,17 @@ pub async fn perform(accounts: &Accounts, order: Order) -> Result<Vec<Program>, 
     match order {
         Order::Add { name, scopes, redirect_uris, device_code, public, first_party } => {
             let authentication = if public { Authentication::None } else { Authentication::Secret };
-            let new = NewClient { name, role: Role::Owner, rights: scopes, authentication, redirect_uris, keys: Vec::new(), device_code };
+            let new = NewClient {
+                name,
+                role: Role::Owner,
+                rights: scopes,
+                authentication,
+                redirect_uris,
+                keys: Vec::new(),
+                device_code,
+                certificate: None,
+                bound: false,
+            };
             let (info, secret) = accounts.make_installation_client(new, first_party).await?;
             Ok(vec![Program { info, secret: secret.map(|secret| String::from_utf8_lossy(secret.expose()).into_owned()) }])
         }

@@ -6,6 +6,7 @@ use super::{
     logins::Name,
 };
 use clap::{Args, Subcommand, ValueEnum};
+use gatehouse_accounts::CertificateRule;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{fmt, fs, path::PathBuf};
@@ -30,6 +31,8 @@ enum Authentication {
     Secret,
     /// By a key of its own (--key)
     Key,
+    /// By a certificate (--subject-dn or --san-dns), at a listener that asks for one
+    Certificate,
     /// Not at all: it runs on people's machines
     None,
 }
@@ -43,7 +46,9 @@ enum Command {
   gatehouse client add agent --role viewer --scope members:read
   gatehouse client add dashboard --role viewer --scope members:read --redirect-uri https://app.example.com/callback
   gatehouse client add desktop --role viewer --authentication none --redirect-uri http://127.0.0.1/callback
-  gatehouse client add robot --role operator --scope members:read --authentication key --key robot.jwk")]
+  gatehouse client add robot --role operator --scope members:read --authentication key --key robot.jwk
+  gatehouse client add agent --role viewer --scope members:read --authentication certificate --subject-dn CN=agent,O=Acme
+  gatehouse client add agent --role viewer --scope members:read --bound")]
     Add {
         /// What to call it
         name: String,
@@ -65,6 +70,18 @@ enum Command {
         /// It may ask people by device codes
         #[arg(long)]
         device_code: bool,
+        /// The subject of its certificate, the last attribute first (RFC 4514)
+        #[arg(long, value_name = "NAME", conflicts_with = "san_dns")]
+        subject_dn: Option<String>,
+        /// A host among its certificate's alternative names
+        #[arg(long, value_name = "HOST")]
+        san_dns: Option<String>,
+        /// The SHA-256 of the anchor of its certificate, in hexadecimal [default: any of the listener's]
+        #[arg(long, value_name = "FINGERPRINT")]
+        anchor: Option<String>,
+        /// Its tokens are worth something over the certificate only over which it got them
+        #[arg(long)]
+        bound: bool,
     },
     /// List the programs of the organisation
     #[command(after_help = "Examples:
@@ -85,16 +102,19 @@ impl Client {
         let mut api = Api::open(self.context)?;
         let output = context.output;
         match self.command {
-            Command::Add { name, role, scopes, authentication, redirect_uris, keys, device_code } => {
+            Command::Add { name, role, scopes, authentication, redirect_uris, keys, device_code, subject_dn, san_dns, anchor, bound } => {
+                let by_certificate = matches!(authentication, Authentication::Certificate);
+                let certificate = by_certificate.then(|| CertificateRule { subject_dn, san_dns, anchor, ..CertificateRule::default() });
                 let keys: Vec<Value> = keys.iter().map(read_key).collect::<Result<_, _>>()?;
                 let authentication = match authentication {
                     Authentication::Secret => "secret",
                     Authentication::Key => "key",
+                    Authentication::Certificate => "certificate",
                     Authentication::None => "none",
                 };
                 let body = json!({
                     "name": name, "role": role, "scopes": scopes, "authentication": authentication,
-                    "redirect_uris": redirect_uris, "keys": keys, "device_code": device_code,
+                    "redirect_uris": redirect_uris, "keys": keys, "device_code": device_code, "certificate": certificate, "bound": bound,
                 });
                 let made: Listed = context.block_on(async { api.read("POST", PATH, Some(&body)).await })?;
                 output.answer(&made)
@@ -135,6 +155,10 @@ struct Listed {
     redirect_uris: Vec<String>,
     device_code: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<CertificateRule>,
+    #[serde(default)]
+    bound: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
 
@@ -153,6 +177,9 @@ impl fmt::Display for Listed {
         writeln!(out, "{}  {}  {}  {}  {}", self.id, printable(&self.name), self.role, self.authentication, printable(&scopes))?;
         for uri in &self.redirect_uris {
             writeln!(out, "  back to {}", printable(uri))?;
+        }
+        if self.bound {
+            writeln!(out, "  tokens are bound to its certificate")?;
         }
         match &self.secret {
             Some(secret) => writeln!(out, "  secret, shown once: {secret}"),
