@@ -94,6 +94,7 @@ pub(crate) enum Change {
     PasskeyCountedBackwards,
     RecoveryCodeUsed { left: usize },
     ResetByOperator,
+    ProofsRefused,
 }
 
 impl Letter for Changed<'_> {
@@ -127,6 +128,12 @@ impl Letter for Changed<'_> {
             Change::RecoveryCodeUsed { left } => {
                 ("A recovery code was used", format!("A recovery code of your account was used up; there are {left} left."))
             }
+            Change::ProofsRefused => (
+                "Somebody guesses at your account",
+                "Somebody who knows your password, or has one of your sessions, was asked to prove more, and failed many times. They wait now \
+                 between attempts."
+                    .to_owned(),
+            ),
             Change::ResetByOperator => (
                 "Your account was reset",
                 "The operator of this installation set a new password, took all second factors off and ended all sessions.".to_owned(),

@@ -112,7 +112,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
-use throttle::{PersonKey, Throttle};
+use throttle::{Guess, PersonKey, Throttle};
 
 /// How an attempt to prove something ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,10 +213,9 @@ impl Accounts {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins an attempt of somebody who is known, or tells how long it has to wait.
+    /// Begins to look at a proof that somebody was asked for once more, or tells how long it has to wait.
     fn begin_attempt(&self, person: PersonId, from: &Visitor) -> Result<(), Duration> {
-        // Who gets as far as this has shown the password: strangers' failures must not hold them up.
-        let begun = self.throttle().begin(PersonKey::Known(person), from.address, true, self.clock.now());
+        let begun = self.throttle().begin(Guess::Proof, PersonKey::Known(person), from.address, self.clock.now());
         begun.inspect_err(|_| counters::throttled())
     }
 
@@ -224,8 +223,8 @@ impl Accounts {
     fn end_attempt(&self, person: PersonId, from: &Visitor, ended: Attempt) {
         match ended {
             Attempt::Failed => {}
-            Attempt::Succeeded => self.throttle().succeeded(PersonKey::Known(person), from.address),
-            Attempt::Undecided => self.throttle().undecided(PersonKey::Known(person), from.address),
+            Attempt::Succeeded => self.throttle().succeeded(Guess::Proof, PersonKey::Known(person), from.address),
+            Attempt::Undecided => self.throttle().undecided(Guess::Proof, PersonKey::Known(person), from.address),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     password::Verdict,
     person::{Person, checked_name, person_id},
     rows,
-    throttle::PersonKey,
+    throttle::{Guess, PersonKey},
 };
 use gatehouse_mail::EncloseError;
 use gatehouse_store::{Batch, Range, Table, codec};
@@ -120,7 +120,7 @@ impl Accounts {
         let compared = self.passwords.compare(password, Some(&row.value.password)).await;
         let verdict = compared.inspect_err(|_| self.end_attempt(person, from, Attempt::Undecided))?;
         if verdict == Verdict::Wrong {
-            self.record_refusal(PersonKey::Known(person), "password", from).await?;
+            self.record_refused_proof(person, "password", from).await?;
             return Err(AccountError::Wrong);
         }
         self.end_attempt(person, from, Attempt::Succeeded);
@@ -131,7 +131,7 @@ impl Accounts {
     pub(crate) fn begin_asking(&self, email: &Email, from: &Visitor) -> Result<(), AccountError> {
         // By the address itself, so that it tells nobody whether there is an account by now.
         let key = PersonKey::Invented(crate::sign_in::invented(Some(email)));
-        let begun = self.asking().begin(key, from.address, false, self.clock.now());
+        let begun = self.asking().begin(Guess::Password { from_is_known: false }, key, from.address, self.clock.now());
         begun.map_err(|wait| AccountError::Wait { wait })
     }
 

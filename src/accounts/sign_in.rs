@@ -14,7 +14,7 @@ use crate::{
     rows::{self, CHALLENGES},
     secret,
     session::Shown,
-    throttle::PersonKey,
+    throttle::{Guess, PersonKey},
 };
 use gatehouse_base::{Fault, Kind};
 use gatehouse_store::Batch;
@@ -114,15 +114,16 @@ impl Accounts {
             (Some((id, _)), _) => PersonKey::Known(*id),
             (None, email) => PersonKey::Invented(invented(email.as_ref())),
         };
-        let known = found.as_ref().is_some_and(|(_, row)| row.value.seen.contain(from.address));
-        self.throttle().begin(key, from.address, known, self.clock.now()).map_err(|wait| {
+        let from_is_known = found.as_ref().is_some_and(|(_, row)| row.value.seen.contain(from.address));
+        let guess = Guess::Password { from_is_known };
+        self.throttle().begin(guess, key, from.address, self.clock.now()).map_err(|wait| {
             counters::throttled();
             SignInError::Wait { wait }
         })?;
         let compared = self.passwords.compare(password, found.as_ref().map(|(_, row)| &row.value.password)).await;
         let verdict = compared.inspect_err(|_| {
             counters::busy();
-            self.throttle().undecided(key, from.address);
+            self.throttle().undecided(guess, key, from.address);
         })?;
         let Some((id, row)) = found.filter(|_| verdict != Verdict::Wrong) else {
             self.record_refusal(key, "password", from).await?;
@@ -130,8 +131,8 @@ impl Accounts {
         };
         // Half a sign-in forgives no wrong codes: whoever has the password would have as many tries as they like.
         match row.value.second_factor.is_active() {
-            true => self.throttle().undecided(key, from.address),
-            false => self.throttle().succeeded(key, from.address),
+            true => self.throttle().undecided(guess, key, from.address),
+            false => self.throttle().succeeded(guess, key, from.address),
         }
         let mut compared = row.value.password;
         if verdict == Verdict::RightButOutdated {
@@ -182,7 +183,7 @@ impl Accounts {
             },
         );
         match (&begun, proof) {
-            (Err(SignInError::Code), _) => self.record_refusal(PersonKey::Known(person), "code", from).await?,
+            (Err(SignInError::Code), _) => self.record_refused_proof(person, "code", from).await?,
             (Err(SignInError::Passkey(why)), Proof::Passkey(assertion)) => {
                 self.record_passkey_refusal(PersonKey::Known(person), assertion, *why, from).await?;
             }
@@ -223,7 +224,7 @@ impl Accounts {
         };
         let (row, verdict) = compared.inspect_err(|_| self.end_attempt(person, from, Attempt::Undecided))?;
         if verdict == Verdict::Wrong {
-            self.record_refusal(PersonKey::Known(person), "password", from).await?;
+            self.record_refused_proof(person, "password", from).await?;
             return Err(SignInError::Wrong);
         }
         self.end_attempt(person, from, Attempt::Succeeded);
@@ -319,6 +320,21 @@ impl Accounts {
                 self.telling(Batch::new(), person, happening, Some(from)).await?
             }
             PersonKey::Invented(_) => self.stating(Batch::new(), &Fact::UnknownAddressTried)?,
+        };
+        self.events.commit(batch).await?;
+        Ok(())
+    }
+
+    /// The same of somebody who was asked once more. That it happened too often is told to the owner, since whoever it was knows
+    /// the password, or has a session.
+    pub(crate) async fn record_refused_proof(&self, person: PersonId, reason: &'static str, from: &Visitor) -> Result<(), StateError> {
+        counters::refused(reason);
+        let happening = Happening::SignInRefused { reason: reason.to_owned() };
+        let batch = self.telling(Batch::new(), person, happening, Some(from)).await?;
+        let too_often = self.throttle().has_just_failed_too_often(PersonKey::Known(person));
+        let batch = match self.find_person(person).await?.filter(|_| too_often) {
+            Some(row) => self.noticing(batch, &row.value, Change::ProofsRefused, Some(from)).await?,
+            None => batch,
         };
         self.events.commit(batch).await?;
         Ok(())

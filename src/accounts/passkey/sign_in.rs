@@ -14,7 +14,7 @@ use crate::{
     letters::Change,
     rows::{self, Row},
     session::Shown,
-    throttle::PersonKey,
+    throttle::{Guess, PersonKey},
 };
 use gatehouse_store::Batch;
 use gatehouse_types::PersonId;
@@ -66,11 +66,12 @@ impl Accounts {
             Some(person) => PersonKey::Known(person),
             None => PersonKey::Invented(u64::from_be_bytes(key_of(assertion.id()).first_chunk().copied().unwrap_or_default())),
         };
-        let known = match owner {
+        let from_is_known = match owner {
             Some(person) => self.find_person(person).await?.is_some_and(|row| row.value.seen.contain(from.address)),
             None => false,
         };
-        self.throttle().begin(key, from.address, known, self.clock.now()).map_err(|wait| {
+        let guess = Guess::Password { from_is_known };
+        self.throttle().begin(guess, key, from.address, self.clock.now()).map_err(|wait| {
             counters::throttled();
             SignInError::Wait { wait }
         })?;
@@ -79,9 +80,9 @@ impl Accounts {
             Err(error) => Err(error),
         };
         match &begun {
-            Ok(_) => self.throttle().succeeded(key, from.address),
+            Ok(_) => self.throttle().succeeded(guess, key, from.address),
             Err(SignInError::Passkey(_)) => {}
-            Err(_) => self.throttle().undecided(key, from.address),
+            Err(_) => self.throttle().undecided(guess, key, from.address),
         }
         if let Err(SignInError::Passkey(rejection)) = begun {
             self.record_passkey_refusal(key, assertion, rejection, from).await?;

@@ -100,6 +100,25 @@ async fn guessing_codes_over_many_challenges_is_slowed_down() {
 }
 
 #[tokio::test]
+async fn who_knows_the_password_guesses_at_ten_codes_however_many_networks_they_have_and_the_owner_hears_of_it() {
+    let world = World::new().await;
+    enrolled(&world).await;
+    world.post().await;
+    let mut looked_at = 0;
+    for network in 0..50 {
+        let here = from(&format!("2001:db8:1:{network}::1"));
+        let Ok(SignedIn::SecondFactor(challenge)) = world.accounts.sign_in("ann@example.com", &secret(PASSWORD), &here).await else {
+            panic!("the password is right, and nobody guessed at it")
+        };
+        let answer = world.accounts.answer_challenge(&challenge.secret, &Proof::Code("000000".to_owned()), &here).await;
+        looked_at += usize::from(matches!(answer, Err(SignInError::Code)));
+    }
+    assert_eq!(looked_at, 10);
+    let told: Vec<String> = world.post().await.into_iter().map(|letter| letter.subject).collect();
+    assert_eq!(told, ["Somebody guesses at your account"]);
+}
+
+#[tokio::test]
 async fn a_recovery_code_is_good_once_however_it_is_typed() {
     let world = World::new().await;
     let (_, codes) = enrolled(&world).await;
