@@ -16,7 +16,7 @@ use axum::{
 };
 use gatehouse_net::{Connection, Peer, Service, Shutdown};
 use gatehouse_types::Random;
-use http_body_util::Limited;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{
     body::{Body as _, Incoming},
     rt::Executor,
@@ -173,15 +173,10 @@ impl Server {
         request.extensions_mut().insert(id.clone());
         let answer = async {
             if let Some(authenticate) = &self.authenticate {
-                let (mut parts, body) = request.into_parts();
-                if let Err(problem) = authenticate.authenticate(&mut parts).await {
-                    return Ok(problem.into_response());
-                }
-                let whose = parts.extensions.get::<RateKey>();
-                if let Some(Err(problem)) = whose.map(|key| self.limits.credential(key, self.limits.now())) {
-                    return Ok(problem.into_response());
-                }
-                request = Request::from_parts(parts, body);
+                request = match self.authenticated(&**authenticate, request).await {
+                    Ok(request) => request,
+                    Err(problem) => return Ok(problem.into_response()),
+                };
             }
             self.router.clone().oneshot(request).await
         };
@@ -193,6 +188,23 @@ impl Server {
                 status_only(StatusCode::GATEWAY_TIMEOUT)
             }
         }
+    }
+
+    /// The request with who is calling, as that is when all of it is here: who sends a body slowly may have lost meanwhile what they were
+    /// allowed when they began.
+    async fn authenticated(&self, authenticate: &dyn Authenticate, request: Request<Body>) -> Result<Request<Body>, Problem> {
+        let (parts, body) = request.into_parts();
+        let mut known = parts.clone();
+        authenticate.authenticate(&mut known).await?;
+        let Some(whose) = known.extensions.get::<RateKey>() else { return Ok(Request::from_parts(known, body)) };
+        self.limits.credential(whose, self.limits.now())?;
+        if body.is_end_stream() {
+            return Ok(Request::from_parts(known, body));
+        }
+        let whole = body.collect().await.map_err(|error| unreadable(&error))?.to_bytes();
+        known = parts;
+        authenticate.authenticate(&mut known).await?;
+        Ok(Request::from_parts(known, Body::from(whole)))
     }
 
     fn complete(&self, response: &mut Response<Body>, connection: &Shared, version: Version, id: &RequestId) {
@@ -361,6 +373,16 @@ fn problem(response: &Response<Body>) -> Option<Problem> {
 /// hyper has answered such a head itself, with 431.
 fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
     error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large)
+}
+
+/// A body that is too long, or that broke off.
+fn unreadable(error: &axum::Error) -> Problem {
+    let mut causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    if causes.any(|cause| cause.is::<LengthLimitError>()) {
+        counters::refused("body_size");
+        return Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    Problem::of_status(StatusCode::BAD_REQUEST)
 }
 
 fn status_only(status: StatusCode) -> Response<Body> {

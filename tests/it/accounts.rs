@@ -1,6 +1,9 @@
 //! A person's first hour: an account from the command line, a session, an authenticator, a token for a program.
 
-use crate::support::{HTTPS, curl, start_https, text};
+use crate::{
+    support::{HTTPS, curl, start_https, text},
+    web::{OURS, Web},
+};
 use gatehouse_testkit::{
     process::{command, run},
     require_tool,
@@ -190,4 +193,21 @@ fn accounts_outlive_the_server_and_the_console_lets_somebody_in_again() {
     }
     let listed: Value = serde_json::from_slice(&admin(&server, &["list"], "").stdout).expect("JSON");
     assert_eq!((listed.as_array().map(Vec::len), &listed[0]["email"]), (Some(1), &json!("ann@example.com")));
+}
+
+#[test]
+fn a_request_whose_body_comes_after_its_session_has_ended_does_nothing() {
+    let mut web = Web::start("");
+    web.add("ann@example.com");
+    let (thief, ann) = (web.sign_in("ann@example.com"), web.sign_in("ann@example.com"));
+    let session = [("cookie", thief.as_str()), OURS];
+    let token = json!({ "name": "mine", "scopes": ["members:read"], "sources": "*" });
+    let made = web.post_late("/v1/tokens", &session, &token, |_| {});
+    assert_eq!(made.status, 201, "{made:?}");
+    let late = web.post_late("/v1/tokens", &session, &token, |web| {
+        let changed =
+            web.post("/v1/me/password", &[("cookie", ann.as_str()), OURS], &json!({ "present": PASSWORD, "new": "small boats float" }));
+        assert_eq!(changed.status, 200, "{changed:?}");
+    });
+    assert_eq!(late.status, 401, "{late:?}");
 }

@@ -87,6 +87,25 @@ impl Web {
         self.send("POST", path, &[fields, &[("content-type", "application/json")]].concat(), &body.to_string())
     }
 
+    /// Asks on a connection of its own, and holds the body back until something else has happened.
+    pub(crate) fn post_late(&mut self, path: &str, fields: &[(&str, &str)], body: &Value, meanwhile: impl FnOnce(&mut Self)) -> Reply {
+        let body = body.to_string();
+        let mut head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
+        let fields = [fields, &[("content-type", "application/json"), ("expect", "100-continue")]].concat();
+        fields.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+        head.push_str("\r\n");
+        // RFC 9110 §10.1.1: who is told to go on has been let in by the head.
+        let mut stream = self.runtime.block_on(async {
+            let mut stream = connect_tls(&self.connector, self.address).await.expect("connected");
+            stream.write_all(head.as_bytes()).await.expect("sent");
+            stream.flush().await.expect("sent");
+            assert_eq!(reply_head(&mut stream).await, "HTTP/1.1 100 Continue\r\n\r\n");
+            stream
+        });
+        meanwhile(self);
+        self.runtime.block_on(exchange(&mut stream, "POST", &body))
+    }
+
     /// Gives somebody an account, at the console.
     pub(crate) fn add(&self, email: &str) {
         let mut program = command(PROGRAM);
@@ -107,11 +126,7 @@ impl Web {
 async fn exchange(stream: &mut TlsStream<TcpStream>, method: &str, request: &str) -> Reply {
     stream.write_all(request.as_bytes()).await.expect("sent");
     stream.flush().await.expect("sent");
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.expect("answered"));
-    }
-    let head = String::from_utf8(head).expect("text");
+    let head = reply_head(stream).await;
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status");
     let fields: Vec<_> =
@@ -120,4 +135,12 @@ async fn exchange(stream: &mut TlsStream<TcpStream>, method: &str, request: &str
     let mut body = vec![0; if method == "HEAD" { 0 } else { length }];
     stream.read_exact(&mut body).await.expect("a body");
     Reply { status, fields, body: String::from_utf8_lossy(&body).into_owned() }
+}
+
+async fn reply_head(stream: &mut TlsStream<TcpStream>) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("answered"));
+    }
+    String::from_utf8(head).expect("text")
 }
