@@ -145,10 +145,10 @@ impl Accounts {
         let now = self.clock.now();
         let mut batch = batch;
         let mut kept = self.kept_sessions(person).await?;
-        kept.sort_by_key(|(_, session)| session.seen);
+        kept.sort_by_key(|(_, row)| row.value.seen);
         let crowd = (kept.len() + 1).saturating_sub(MOST);
         let over = |session: &Session| session.is_over(now, &self.config);
-        let ended = kept.iter().enumerate().filter(|(at, (_, session))| *at < crowd || over(session));
+        let ended = kept.iter().enumerate().filter(|(at, (_, row))| *at < crowd || over(&row.value));
         for (_, (id, _)) in ended {
             batch = ending(batch, person, *id);
         }
@@ -183,7 +183,8 @@ impl Accounts {
     /// The store cannot be read.
     pub async fn sessions(&self, person: PersonId, present: Option<SessionId>) -> Result<Vec<SessionInfo>, StateError> {
         let now = self.clock.now();
-        let mut sessions = self.kept_sessions(person).await?;
+        let sessions = self.kept_sessions(person).await?.into_iter();
+        let mut sessions: Vec<_> = sessions.map(|(id, row)| (id, row.value)).collect();
         sessions.retain(|(_, session)| !session.is_over(now, &self.config));
         sessions.sort_by_key(|(_, session)| std::cmp::Reverse(session.seen));
         let info = |(id, session): (Digest, Session)| {
@@ -207,10 +208,11 @@ impl Accounts {
 
     /// Ends all of somebody's sessions but one, in a batch; and where none stays, what programs were granted in them.
     pub(crate) async fn ending_sessions(&self, batch: Batch, person: PersonId, but: Option<SessionId>) -> Result<Batch, StateError> {
-        let batch = if but.is_none() { self.ending_grants(batch, person, |_| true).await?.0 } else { batch };
+        // Before what was granted in them, and ended only as they were read: a grant of this moment has written its session.
         let sessions = self.kept_sessions(person).await?;
+        let batch = if but.is_none() { self.ending_grants(batch, person, |_| true).await?.0 } else { batch };
         let ended = sessions.into_iter().filter(|(id, _)| Some(SessionId(*id)) != but);
-        Ok(ended.fold(batch, |batch, (id, _)| ending(batch, person, id)))
+        Ok(ended.fold(batch, |batch, (id, row)| ending(batch.and(row.unchanged()), person, id)))
     }
 
     /// Forgets sessions that are over.
@@ -221,12 +223,12 @@ impl Accounts {
             .await
     }
 
-    async fn kept_sessions(&self, person: PersonId) -> Result<Vec<(Digest, Session)>, StateError> {
+    async fn kept_sessions(&self, person: PersonId) -> Result<Vec<(Digest, rows::Row<Session>)>, StateError> {
         let mut sessions = Vec::new();
         for key in rows::tails(&self.events, SESSIONS_OF, rows::by_person(person), MOST * 2).await? {
             let id = <Digest>::try_from(key.as_slice()).map_err(|_| StateError::Damaged("a session's key".to_owned()))?;
             if let Some(row) = rows::find::<Session>(&self.events, SESSIONS, id).await? {
-                sessions.push((id, row.value));
+                sessions.push((id, row));
             }
         }
         Ok(sessions)

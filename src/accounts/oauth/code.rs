@@ -125,7 +125,7 @@ impl Accounts {
             let Code { client, person, organisation, scope, proof, nonce, .. } = code;
             let new = NewGrant { person, organisation, client, scope, proof };
             // A password that changes at this moment ends the session, and this with it; so does a consent that is taken back.
-            let (batch, granting) = self.beginning_grant(session.unchanged().and(consent), new).await?;
+            let (batch, granting) = self.beginning_grant(session.rewritten().and(consent), new).await?;
             row.value.state = State::Used(granting.id.to_string());
             Ok((row.rewritten().and(batch), Exchanged::Granted(Box::new(granting), nonce)))
         })

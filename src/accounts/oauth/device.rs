@@ -152,7 +152,7 @@ impl Accounts {
                 return Ok((done(), Polled::Denied));
             };
             let new = NewGrant { person, organisation, client: by.to_owned(), scope, proof };
-            let (batch, granting) = self.beginning_grant(done().and(session.unchanged()).and(consent), new).await?;
+            let (batch, granting) = self.beginning_grant(done().and(session.rewritten()).and(consent), new).await?;
             Ok((batch, Polled::Granted(Box::new(granting))))
         })
         .await?;

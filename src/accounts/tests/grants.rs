@@ -50,6 +50,24 @@ async fn two_uses_at_the_same_moment_are_one_and_a_theft() {
 }
 
 #[tokio::test]
+async fn what_is_granted_at_the_moment_of_a_changed_password_ends_with_it() {
+    let door = Door::new().await;
+    let app = App::new(&door).await;
+    let code = app.code(&door, &[]).await;
+    let (ann, here) = (door.world.ann.id, from("192.0.2.1"));
+    let (present, new) = (secret(PASSWORD), NewPassword::new(secret("small boats float")).expect("good"));
+    door.world.meeting.of_two();
+    let exchange = async {
+        door.world.meeting.first().await;
+        app.exchange(&door, &code).await
+    };
+    let (granted, changed) = tokio::join!(exchange, door.world.accounts.change_password(ann, &present, &new, &here));
+    changed.expect("changed");
+    assert_eq!(granted.status, StatusCode::OK, "it came first");
+    assert_eq!(text(&refresh(&door, &app, &text(&granted, "refresh_token")).await, "error"), "invalid_grant");
+}
+
+#[tokio::test]
 async fn a_suspended_organisation_gets_no_tokens_for_codes_or_refresh_tokens() {
     let door = Door::new().await;
     let app = App::new(&door).await;

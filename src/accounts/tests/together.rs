@@ -29,6 +29,13 @@ impl Meeting {
         *self.0.lock().expect("unpoisoned") = Some(Places { left: 2, barrier: Arc::new(Barrier::new(2)) });
     }
 
+    /// Waits until the first of them is there, so that whoever comes next is the second, and goes on first.
+    pub(super) async fn first(&self) {
+        while self.0.lock().expect("unpoisoned").as_ref().is_some_and(|places| places.left > 1) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn place(&self) -> Option<Arc<Barrier>> {
         let mut meeting = self.0.lock().expect("unpoisoned");
         let Places { left, barrier } = meeting.take()?;
