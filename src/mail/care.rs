@@ -2,14 +2,15 @@
 
 use crate::{
     Email, Outbox, OutboxError, counters,
+    held::Held,
     outbox::WINDOW,
-    rows::{DEAD, DUE, Fact, Id, Kept, LETTERS, Lately, MARK, RECIPIENTS, at, id_of, millis, read, shown, without},
+    rows::{DEAD, DUE, Fact, Id, Kept, LETTERS, Lately, RECIPIENTS, at, id_of, millis, read, shown, without},
 };
 use gatehouse_store::{Batch, CommitError, Entry, Key, Range, codec};
 use gatehouse_types::UnixTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 /// The most letters that are told at once.
 const MOST_TOLD: usize = 1000;
@@ -57,7 +58,7 @@ impl Outbox {
             let batch = if let Some(since) = kept.dead.take() { batch.delete(DEAD, at(since, id)) } else { batch };
             kept.due = now;
             kept.until = now + self.config.give_up;
-            let batch = batch.put(DUE, at(now, id), MARK).put(LETTERS, *id, codec::encode(kept));
+            let batch = batch.put(DUE, at(now, id), kept.letter.as_bytes()).put(LETTERS, *id, codec::encode(kept));
             (batch, Fact::Retried { id: shown(id) })
         })
         .await
@@ -111,18 +112,23 @@ impl Outbox {
 
     /// Counts what there is, for the bound and for the metrics.
     pub(crate) async fn measure(&self) -> Result<(), OutboxError> {
-        let count = async |table| {
-            let (mut range, mut count, mut first) = (Range::all(), 0, None);
+        let (mut held, mut next) = (Held::default(), None);
+        for table in [DUE, DEAD] {
+            let mut range = Range::all();
             loop {
                 let rows = self.events.store().scan(table, range.clone(), PAGE).await?;
-                let Some((last, _)) = rows.last() else { return Ok::<_, OutboxError>((count, first)) };
-                first = first.or_else(|| id_of(&rows[0].0));
-                count += rows.len();
+                let Some((last, _)) = rows.last() else { break };
                 range = range.after(last);
+                if table == DEAD {
+                    held.dead += rows.len();
+                    continue;
+                }
+                next = next.or_else(|| rows.first().and_then(|(key, _)| id_of(key)));
+                rows.iter().for_each(|(_, entry)| held.count(&entry.value));
             }
-        };
-        let ((waiting, next), (dead, _)) = (count(DUE).await?, count(DEAD).await?);
-        self.held.store(waiting + dead, Ordering::Relaxed);
+        }
+        let (waiting, dead) = (held.waiting(), held.dead);
+        *self.held() = held;
         let oldest = match next {
             Some(id) => self.find(&id).await?.map_or(Duration::ZERO, |(kept, _)| self.clock.now().since(kept.made)),
             None => Duration::ZERO,

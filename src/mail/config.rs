@@ -1,6 +1,6 @@
 //! The section `[mail]`: in whose name letters go out, and who carries them.
 
-use crate::{Email, Sender, smtp};
+use crate::{Email, Sender, held::SHARES, smtp};
 use gatehouse_base::config::{Configure, Section};
 use std::{path::PathBuf, time::Duration};
 
@@ -15,7 +15,8 @@ pub struct Config {
     pub from: Sender,
     /// Where answers go. Default: to the sender.
     pub reply_to: Option<Email>,
-    /// The most letters that wait to be delivered or were given up. Who asks for another one is told to come back. Default 10,000.
+    /// The most letters that wait to be delivered; each kind has a sixteenth of it, so that no kind takes the room of another one. Who asks
+    /// for more is told to come back. As many are kept at most that were given up, of which the oldest gives way. Default 16,000.
     pub outbox: usize,
     /// How often the same letter goes to the same address within an hour. Default 5.
     pub per_recipient: u32,
@@ -40,7 +41,7 @@ impl Default for Config {
             delivery: None,
             from: "Gatehouse <gatehouse@localhost>".parse().expect("a constant that is a sender"),
             reply_to: None,
-            outbox: 10_000,
+            outbox: 16_000,
             per_recipient: 5,
             give_up: DAY * 2,
             keep_dead: DAY * 7,
@@ -55,7 +56,7 @@ impl Configure for Config {
         let capture = from.path("capture");
         let sender = if smtp.is_some() { from.required("from") } else { Some(from.or("from", defaults.from)) };
         let reply_to = from.optional("reply_to");
-        let outbox = from.within("outbox", defaults.outbox, 10..=1_000_000);
+        let outbox = from.within("outbox", defaults.outbox, SHARES..=1_000_000);
         let per_recipient = from.within("per_recipient", defaults.per_recipient, 1..=1000);
         let give_up = from.within("give_up", defaults.give_up, Duration::from_secs(60)..=DAY * 14);
         let keep_dead = from.within("keep_dead", defaults.keep_dead, Duration::from_secs(3600)..=DAY * 365);

@@ -19,7 +19,7 @@ pub const METRICS: &[Metric] = &[
         name: REFUSED,
         kind: MetricKind::Counter,
         labels: &["reason"],
-        help: "Letters that were not: the outbox is `full`, or the same letter went to the same address too often (`throttled`).",
+        help: "Letters that were not: their share of the outbox is `full`, or the same letter went to the same address too often (`throttled`).",
     },
     Metric {
         name: CONNECTIONS,

@@ -155,12 +155,12 @@ impl Outbox {
         }
         let before = kept.due;
         kept.due = self.clock.now() + wait(kept.attempts, &*self.random);
-        let batch = unchanged(id, entry).delete(DUE, rows::at(before, id)).put(DUE, rows::at(kept.due, id), MARK);
+        let batch = unchanged(id, entry).delete(DUE, rows::at(before, id)).put(DUE, rows::at(kept.due, id), kept.letter.as_bytes());
         self.commit(batch.put(LETTERS, *id, codec::encode(&kept))).await?;
         Ok(Outcome::Postponed(refused.blame))
     }
 
-    /// Gives a letter up. It is kept for a while, for an operator to look at.
+    /// Gives a letter up. It is kept for a while, for an operator to look at, and the oldest such letter goes where there are too many.
     async fn bury(&self, id: &Id, mut kept: Kept, entry: &Entry, reason: &'static str) -> Result<(), OutboxError> {
         counters::given_up(reason);
         let now = self.clock.now();
@@ -168,6 +168,12 @@ impl Outbox {
         kept.problem = Some(kept.problem.take().unwrap_or_else(|| reason.to_owned()));
         let batch = unchanged(id, entry).delete(DUE, rows::at(kept.due, id)).put(DEAD, rows::at(now, id), MARK);
         let batch = batch.put(LETTERS, *id, codec::encode(&kept));
+        let oldest = if self.held().dead >= self.config.outbox { self.events.store().scan(DEAD, Range::all(), 1).await? } else { Vec::new() };
+        let batch = oldest.into_iter().fold(batch, |batch, (key, _)| match rows::id_of(&key) {
+            Some(id) => batch.delete(LETTERS, id).delete(DEAD, key),
+            None => batch.delete(DEAD, key),
+        });
+        self.held().dead += 1;
         self.settle(batch, &Fact::GivenUp { id: rows::shown(id), reason: reason.to_owned() }).await
     }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 /// A letter cannot be put into the outbox.
 #[derive(Debug, thiserror::Error)]
 pub enum EncloseError {
-    /// There is no room.
-    #[error("too many letters wait to be delivered; try again later")]
+    /// There is no room for its kind.
+    #[error("too many letters of this kind wait to be delivered; try again later")]
     Full,
     /// The same letter went there too often.
     #[error("this letter was sent to this address too often; try again in {} minutes", wait.as_secs().div_ceil(60))]

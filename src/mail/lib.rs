@@ -18,6 +18,7 @@ mod counters;
 mod delivery;
 mod email;
 mod error;
+mod held;
 mod message;
 mod outbox;
 mod rows;

@@ -5,15 +5,17 @@
 //! and it goes when the letter is delivered. Delivery is the business of [`delivery`](crate::delivery), and what operators do with
 //! letters is in [`care`](crate::care).
 //!
-//! Two bounds keep strangers from making us a nuisance: how many letters wait in all, and how often the same letter goes to the same
-//! address. They count each kind of letter by itself, so that nobody uses up what a warning would need.
+//! Two bounds keep strangers from making us a nuisance: how many letters wait, and how often the same letter goes to the same
+//! address. They count each kind of letter by itself, so that nobody uses up what a warning would need. Letters that were given up take
+//! no room from any that wait: there are so many of them at most, and the oldest gives way.
 
 use crate::{
     Email, EncloseError, Letter, OutboxError,
     config::Config,
     counters,
+    held::Held,
     message::Letterhead,
-    rows::{self, DUE, Fact, Id, Kept, LETTERS, Lately, MARK, RECIPIENTS, at, shown},
+    rows::{self, DUE, Fact, Id, Kept, LETTERS, Lately, RECIPIENTS, at, shown},
 };
 use gatehouse_base::Clock;
 use gatehouse_events::{Events, KeySealer, Record, SealError};
@@ -23,10 +25,7 @@ use ring::digest::{SHA256, digest};
 use std::{
     collections::HashSet,
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -42,8 +41,8 @@ pub struct Outbox {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) config: Config,
     letterhead: Letterhead,
-    /// How many letters there are; counted anew now and then, since batches are enclosed that are never committed.
-    pub(crate) held: Arc<AtomicUsize>,
+    /// How many letters there are of each kind.
+    held: Arc<Mutex<Held>>,
     /// Letters that were accepted and could not be noted as such: they are not carried a second time.
     pub(crate) accepted: Arc<Mutex<HashSet<Id>>>,
 }
@@ -69,7 +68,7 @@ impl Outbox {
     /// There is no room, or the same letter went to the same address too often.
     pub async fn enclose<L: Letter>(&self, batch: Batch, to: &Email, letter: &L) -> Result<Batch, EncloseError> {
         let now = self.clock.now();
-        if self.held.load(Ordering::Relaxed) >= self.config.outbox {
+        if !self.held().has_room(L::KIND, self.config.outbox) {
             counters::refused("full");
             return Err(EncloseError::Full);
         }
@@ -91,9 +90,9 @@ impl Outbox {
             problem: None,
             dead: None,
         };
-        let batch = batch.require_absent(LETTERS, id).put(LETTERS, id, codec::encode(&kept)).put(DUE, at(now, &id), MARK);
+        let batch = batch.require_absent(LETTERS, id).put(LETTERS, id, codec::encode(&kept)).put(DUE, at(now, &id), L::KIND.as_bytes());
         let batch = self.stating(batch, &Fact::Queued { id: shown(&id), letter: L::KIND.to_owned() })?;
-        self.held.fetch_add(1, Ordering::Relaxed);
+        self.held().count(L::KIND.as_bytes());
         counters::queued(L::KIND);
         Ok(batch)
     }
@@ -129,6 +128,10 @@ impl Outbox {
 
     pub(crate) fn accepted(&self) -> MutexGuard<'_, HashSet<Id>> {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a letter to an address, or tells when the next one may go there.

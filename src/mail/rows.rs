@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Letters by their id.
 pub(crate) const LETTERS: Table = Table::new("mail-letters");
-/// Letters that wait: when they are due, then the id; without content.
+/// Letters that wait: when they are due, then the id; with their kind.
 pub(crate) const DUE: Table = Table::new("mail-due");
 /// Letters that were given up: since when, then the id; without content.
 pub(crate) const DEAD: Table = Table::new("mail-dead");

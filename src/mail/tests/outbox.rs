@@ -156,16 +156,40 @@ async fn two_letters_at_the_same_moment_are_not_counted_as_one() {
 }
 
 #[tokio::test]
-async fn a_full_outbox_takes_nothing_until_there_is_room() {
-    let world = World::with(Config { outbox: 10, ..Config::default() }).await;
-    for person in 0..10 {
+async fn letters_of_a_kind_take_their_share_of_the_outbox_and_leave_the_others_theirs() {
+    let world = World::with(Config { outbox: 48, ..Config::default() }).await;
+    for person in 0..3 {
         world.write(&format!("person{person}@example.com"), &Notice).await;
     }
-    let over = world.outbox.enclose(Batch::new(), &address("ann@example.com"), &Notice).await;
-    assert!(matches!(over, Err(EncloseError::Full)));
-    assert_eq!(world.deliver(&Told::default()).await.sent, 10);
+    let enclose = async || world.outbox.enclose(Batch::new(), &address("ann@example.com"), &Notice).await;
+    assert!(matches!(enclose().await, Err(EncloseError::Full)));
     world.outbox.measure().await.expect("counted");
-    world.write("ann@example.com", &Notice).await;
+    assert!(matches!(enclose().await, Err(EncloseError::Full)), "counted anew");
+    world.write("ann@example.com", &Reset { until: None }).await;
+    assert_eq!(world.deliver(&Told::to_refuse(&[Blame::Moment])).await.sent, 3);
+    world.outbox.measure().await.expect("counted");
+    for person in 3..5 {
+        world.write(&format!("person{person}@example.com"), &Notice).await;
+    }
+    assert!(matches!(enclose().await, Err(EncloseError::Full)), "the one that is tried again later waits");
+    let waiting = world.outbox.letters().await.expect("letters").remove(0);
+    world.outbox.retry(&waiting.id).await.expect("there");
+    world.outbox.measure().await.expect("counted");
+    assert!(matches!(enclose().await, Err(EncloseError::Full)), "as does one that an operator has tried again");
+}
+
+#[tokio::test]
+async fn letters_that_were_given_up_take_no_room_and_the_oldest_of_them_gives_way() {
+    let world = World::with(Config { outbox: 16, ..Config::default() }).await;
+    for person in 0..18 {
+        world.write(&format!("person{person}@example.com"), &Notice).await;
+        assert_eq!(world.deliver(&Told::to_refuse(&[Blame::Letter])).await.given_up, 1);
+        world.outbox.measure().await.expect("counted");
+        world.pass(Duration::from_secs(1));
+    }
+    let kept: Vec<_> = world.outbox.letters().await.expect("letters").into_iter().map(|letter| letter.to).collect();
+    assert_eq!(kept, (2..18).map(|person| address(&format!("person{person}@example.com"))).collect::<Vec<_>>());
+    world.write("ann@example.com", &Reset { until: None }).await;
 }
 
 #[tokio::test]
