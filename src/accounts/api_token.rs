@@ -181,9 +181,6 @@ impl Accounts {
         if new.expires.is_some_and(|expires| expires <= now) {
             return Err(TokenError::Expired);
         }
-        if rows::tails(&self.events, TOKENS_OF, rows::by_person(person), MOST).await?.len() >= MOST {
-            return Err(TokenError::TooMany);
-        }
         let (id, text) = self.draw_token();
         let token = ApiToken {
             digest: secret::digest_of(PURPOSE, &text).to_vec().into(),
@@ -197,10 +194,18 @@ impl Accounts {
             used: None,
             seen: SeenNetworks::default(),
         };
-        let batch = rows::new(TOKENS, id.0.as_bytes(), &token).put(TOKENS_OF, rows::of_person(person, id.0.as_bytes()), MARK);
-        let happening = Happening::TokenMade { token: id.0.clone(), name };
-        let batch = self.telling(batch, person, happening, Some(from)).await?;
-        self.events.commit(batch).await.map_err(StateError::Commit)?;
+        rows::change(&self.events, || async {
+            // Written back with the token: two that are made at the same moment would each see the other one missing.
+            let row = self.find_person(person).await?.ok_or(TokenError::Unknown)?;
+            if rows::tails(&self.events, TOKENS_OF, rows::by_person(person), MOST).await?.len() >= MOST {
+                return Err(TokenError::TooMany);
+            }
+            let batch = row.rewritten().and(rows::new(TOKENS, id.0.as_bytes(), &token));
+            let batch = batch.put(TOKENS_OF, rows::of_person(person, id.0.as_bytes()), MARK);
+            let happening = Happening::TokenMade { token: id.0.clone(), name: name.clone() };
+            Ok((self.telling(batch, person, happening, Some(from)).await?, ()))
+        })
+        .await?;
         Ok((token.info(id), text))
     }
 

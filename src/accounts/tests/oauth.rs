@@ -243,3 +243,24 @@ async fn a_client_is_removed_by_nobody_in_another_organisation() {
     assert_eq!(members(&door, &program.token(&door).await).await, StatusCode::OK);
     door.world.accounts.remove_client(&door.world.ann_at_home().await, &program.id).await.expect("by its own");
 }
+
+#[tokio::test]
+async fn two_clients_that_are_made_at_the_same_moment_do_not_pass_the_bound() {
+    let world = World::new().await;
+    let home = world.ann_at_home().await;
+    let new = || for_itself(Role::Viewer, &[Right::ReadMembers]);
+    for _ in 0..499 {
+        world.accounts.make_client(&home, new()).await.expect("made");
+        world.accounts.make_installation_client(new(), false).await.expect("made");
+    }
+    world.meeting.of_two();
+    let (one, two) = tokio::join!(world.accounts.make_client(&home, new()), world.accounts.make_client(&home, new()));
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    assert!([one.err(), two.err()].iter().flatten().all(|error| matches!(error, ClientError::TooMany)));
+    assert_eq!(world.accounts.clients(&home).await.expect("clients").len(), 500);
+    world.meeting.of_two();
+    let accounts = &world.accounts;
+    let (one, two) = tokio::join!(accounts.make_installation_client(new(), false), accounts.make_installation_client(new(), true));
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    assert_eq!(accounts.installation_clients().await.expect("clients").len(), 500);
+}

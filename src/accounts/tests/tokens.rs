@@ -138,3 +138,33 @@ async fn a_token_is_changed_in_the_organisation_that_it_acts_in_and_in_no_other_
     assert!(matches!(raised, Err(TokenError::Unknown)), "who is mightier elsewhere would raise it: {raised:?}");
     world.accounts.change_token(&home, &id, more, &from("192.0.2.1")).await.expect("at home");
 }
+
+#[tokio::test]
+async fn two_tokens_that_are_made_at_the_same_moment_do_not_pass_the_bound() {
+    let world = World::new().await;
+    for _ in 0..99 {
+        made(&world, new()).await;
+    }
+    let (home, here) = (world.ann_at_home().await, from("192.0.2.1"));
+    world.meeting.of_two();
+    let (one, two) = tokio::join!(world.accounts.make_token(&home, new(), &here), world.accounts.make_token(&home, new(), &here));
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    assert!([one.err(), two.err()].iter().flatten().all(|error| matches!(error, TokenError::TooMany)));
+    assert_eq!(world.accounts.tokens(world.ann.id).await.expect("tokens").len(), 100);
+}
+
+#[tokio::test]
+async fn refusals_of_a_token_from_elsewhere_are_written_no_more_than_once_a_minute() {
+    let world = World::new().await;
+    let (_, text) = made(&world, NewToken { sources: "127.0.0.0/8".parse().expect("sources"), ..new() }).await;
+    let told = async || world.history().await.iter().filter(|happening| matches!(happening, Happening::TokenRefused { .. })).count();
+    for at in 0..12_u8 {
+        let refused = world.accounts.token(&text, &from(&format!("192.0.2.{at}"))).await;
+        assert!(matches!(refused, Err(TokenRefused::Source { .. })));
+        world.pass(Duration::from_secs(5));
+    }
+    assert_eq!(told().await, 1);
+    assert!(world.accounts.token(&text, &from("192.0.2.1")).await.is_err());
+    assert_eq!(told().await, 2);
+    assert!(world.accounts.token(&text, &from("127.0.0.1")).await.is_ok());
+}
