@@ -15,7 +15,7 @@ use crate::{
 };
 use data_encoding::BASE32_NOPAD;
 use gatehouse_base::{Fault, Kind};
-use gatehouse_store::{Batch, codec::Bytes};
+use gatehouse_store::{Batch, CommitError, codec::Bytes};
 use gatehouse_types::{OrganisationId, PersonId, Secret, UnixTime};
 use ring::digest::{SHA256, digest};
 use schemars::JsonSchema;
@@ -33,7 +33,7 @@ const CHECKSUM_BYTES: usize = 5;
 const ID_CHARACTERS: usize = 16;
 const SECRET_CHARACTERS: usize = 40;
 const PURPOSE: &str = "api token";
-/// The time of use is written so often.
+/// The time of use is written so often, and refusals are told so often.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 
 /// Which token. It is part of the token's text and no secret.
@@ -77,6 +77,9 @@ struct ApiToken {
     made: UnixTime,
     expires: Option<UnixTime>,
     used: Option<Used>,
+    /// When its owner was told last that it was used from elsewhere.
+    #[serde(default)]
+    refused: Option<UnixTime>,
     seen: SeenNetworks,
 }
 
@@ -192,6 +195,7 @@ impl Accounts {
             made: now,
             expires: new.expires,
             used: None,
+            refused: None,
             seen: SeenNetworks::default(),
         };
         rows::change(&self.events, || async {
@@ -288,9 +292,7 @@ impl Accounts {
         }
         if !row.value.sources.allow(from.address) {
             counters::token_refused("source");
-            let happening = Happening::TokenRefused { token: id.0.clone(), reason: "source".to_owned() };
-            let batch = self.telling(Batch::new(), row.value.person, happening, Some(from)).await?;
-            self.events.commit(batch).await.map_err(StateError::Commit)?;
+            self.note_refusal(&id, row, from, now).await?;
             return Err(TokenRefused::Source { address: from.address });
         }
         let grant = TokenGrant { person: row.value.person, organisation: row.value.organisation, rights: row.value.rights.clone() };
@@ -327,6 +329,21 @@ impl Accounts {
         let id = TokenId(BASE32_NOPAD.encode(id).to_lowercase());
         let text = text_of(&id, secret);
         (id, text)
+    /// Tells the owner, and not for every request: whoever has a token that leaked must not fill their history with it.
+    async fn note_refusal(&self, id: &TokenId, mut row: rows::Row<ApiToken>, from: &Visitor, now: UnixTime) -> Result<(), StateError> {
+        if row.value.refused.is_some_and(|refused| refused <= now && now < refused + SEEN_EVERY) {
+            return Ok(());
+        }
+        row.value.refused = Some(now);
+        let happening = Happening::TokenRefused { token: id.0.clone(), reason: "source".to_owned() };
+        let batch = self.telling(row.rewritten(), row.value.person, happening, Some(from)).await?;
+        match self.events.commit(batch).await {
+            // Another request has told it at this moment, or the owner changes the token.
+            Ok(_) | Err(CommitError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     }
 }
 
