@@ -276,6 +276,18 @@ impl Accounts {
         Ok(ids.into_iter().fold(batch, |batch, id| batch.delete(TOKENS_OF, rows::of_person(person, &id)).delete(TOKENS, id)))
     }
 
+    /// Ends somebody's tokens in an organisation, in a batch that conflicts with one that is made at the same moment.
+    pub(crate) async fn ending_tokens_in(&self, batch: Batch, person: PersonId, organisation: OrganisationId) -> Result<Batch, StateError> {
+        let mut batch = if let Some(row) = self.find_person(person).await? { batch.and(row.unchanged()) } else { batch };
+        for id in rows::tails(&self.events, TOKENS_OF, rows::by_person(person), MOST).await? {
+            let row = rows::find::<ApiToken>(&self.events, TOKENS, id.clone()).await?;
+            if row.is_some_and(|row| row.value.organisation == organisation) {
+                batch = batch.delete(TOKENS_OF, rows::of_person(person, &id)).delete(TOKENS, id);
+            }
+        }
+        Ok(batch)
+    }
+
     /// What a token that was shown allows.
     pub(crate) async fn token(&self, text: &Secret, from: &Visitor) -> Result<(TokenId, TokenGrant), TokenRefused> {
         let unknown = || {
@@ -317,18 +329,6 @@ impl Accounts {
         Ok(())
     }
 
-    async fn own_token(&self, person: PersonId, id: &str) -> Result<rows::Row<ApiToken>, TokenError> {
-        let row = if id.len() == ID_CHARACTERS { rows::find::<ApiToken>(&self.events, TOKENS, id.as_bytes()).await? } else { None };
-        row.filter(|row| row.value.person == person).ok_or(TokenError::Unknown)
-    }
-
-    fn draw_token(&self) -> (TokenId, Secret) {
-        let mut bytes = vec![0; ID_BYTES + SECRET_BYTES];
-        self.random.fill(&mut bytes);
-        let (id, secret) = bytes.split_at(ID_BYTES);
-        let id = TokenId(BASE32_NOPAD.encode(id).to_lowercase());
-        let text = text_of(&id, secret);
-        (id, text)
     /// Tells the owner, and not for every request: whoever has a token that leaked must not fill their history with it.
     async fn note_refusal(&self, id: &TokenId, mut row: rows::Row<ApiToken>, from: &Visitor, now: UnixTime) -> Result<(), StateError> {
         if row.value.refused.is_some_and(|refused| refused <= now && now < refused + SEEN_EVERY) {
@@ -344,6 +344,18 @@ impl Accounts {
         }
     }
 
+    async fn own_token(&self, person: PersonId, id: &str) -> Result<rows::Row<ApiToken>, TokenError> {
+        let row = if id.len() == ID_CHARACTERS { rows::find::<ApiToken>(&self.events, TOKENS, id.as_bytes()).await? } else { None };
+        row.filter(|row| row.value.person == person).ok_or(TokenError::Unknown)
+    }
+
+    fn draw_token(&self) -> (TokenId, Secret) {
+        let mut bytes = vec![0; ID_BYTES + SECRET_BYTES];
+        self.random.fill(&mut bytes);
+        let (id, secret) = bytes.split_at(ID_BYTES);
+        let id = TokenId(BASE32_NOPAD.encode(id).to_lowercase());
+        let text = text_of(&id, secret);
+        (id, text)
     }
 }
 

@@ -249,6 +249,8 @@ impl Accounts {
     async fn check_change(&self, by: &Member, person: PersonId, old: Role, new: Option<Role>) -> Result<(), MemberError> {
         let leaves = by.person == Some(person) && new.is_none();
         for role in [Some(old), new].into_iter().flatten() {
+            let batch = self.ending_tokens_in(batch, person, by.organisation).await?;
+            let batch = self.ending_consents(batch, person, |organisation| organisation == by.organisation).await?;
             if !by.role.may_appoint(role) && !leaves {
                 return Err(MemberError::NotAppointed { own: by.role, role });
             }

@@ -164,6 +164,17 @@ impl Accounts {
         Ok((self.telling(batch, asked.person, happening, Some(from)).await?, since))
     }
 
+    /// Takes back all that somebody has let programs do in an organisation, or everywhere, in a batch.
+    pub(crate) async fn ending_consents(
+        &self,
+        batch: Batch,
+        person: PersonId,
+        which: impl Fn(OrganisationId) -> bool,
+    ) -> Result<Batch, StateError> {
+        let ended = self.consents_of(person).await?.into_iter().filter(|(organisation, ..)| which(*organisation));
+        Ok(ended.fold(batch, |batch, (organisation, client, _)| batch.delete(CONSENTS, key(person, organisation, &client))))
+    }
+
     async fn consents_of(&self, person: PersonId) -> Result<Vec<(OrganisationId, String, Consent)>, StateError> {
         let rows = self.events.store().scan(CONSENTS, Range::prefix(by_person(person)), MOST).await?;
         let damaged = || StateError::Damaged("a consent's key".to_owned());

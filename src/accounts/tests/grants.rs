@@ -7,7 +7,10 @@ use super::{
     doors::{Answer, Door},
     from, secret,
 };
-use crate::{Happening, Member, NewPassword, Role};
+use crate::{
+    Happening, Member, NewPassword, NewToken, Right, Role, Sources,
+    oauth::{CONSENTS, GRANTS},
+};
 use axum::http::StatusCode;
 use serde_json::json;
 use std::time::Duration;
@@ -208,4 +211,41 @@ async fn a_removed_client_loses_what_people_let_it_do() {
     assert_eq!(text(&refresh(&door, &app, &text(&answer, "refresh_token")).await, "error"), "invalid_client");
     let page = Browser::default().get(&door, &app.path(&[])).await;
     assert_eq!(page.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn what_a_member_made_and_allowed_in_an_organisation_does_not_come_back_with_them() {
+    let door = Door::new().await;
+    let accounts = &door.world.accounts;
+    let home = door.world.ann_at_home().await;
+    let ben = super::add(accounts, "ben@example.com").await;
+    accounts.enter(ben.id, home.organisation, Role::Owner).await;
+    let app = App::new(&door).await;
+    first(&door, &app).await;
+    let elsewhere = accounts.add_organisation(door.world.ann.id, "Acme").await.expect("made").id;
+    let new = || NewToken { name: "deploy".to_owned(), rights: vec![Right::ReadMembers], sources: Sources::Any, expires: None };
+    let here = from("192.0.2.1");
+    let (_, token) = accounts.make_token(&home, new(), &here).await.expect("made");
+    let there = Member::of(door.world.ann.id, elsewhere, Role::Owner);
+    let (_, other) = accounts.make_token(&there, new(), &here).await.expect("made");
+    accounts.remove_member(&Member::of(ben.id, home.organisation, Role::Owner), door.world.ann.id).await.expect("removed");
+    accounts.enter(door.world.ann.id, home.organisation, Role::Owner).await;
+    assert!(accounts.token(&token, &here).await.is_err());
+    assert!(accounts.token(&other, &here).await.is_ok(), "what is elsewhere stays");
+    assert!(accounts.consents(door.world.ann.id).await.expect("consents").is_empty());
+}
+
+#[tokio::test]
+async fn nothing_of_what_somebody_let_programs_do_is_left_when_their_account_goes() {
+    let door = Door::new().await;
+    let app = App::new(&door).await;
+    first(&door, &app).await;
+    let store = door.world.accounts.events.store();
+    let left = async || {
+        let [consents, grants] = [CONSENTS, GRANTS].map(|table| store.scan(table, gatehouse_store::Range::all(), 10));
+        (consents.await.expect("read").len(), grants.await.expect("read").len())
+    };
+    assert_eq!(left().await, (1, 1));
+    door.world.accounts.remove_account(door.world.ann.id, &secret(PASSWORD), &from("192.0.2.1")).await.expect("removed");
+    assert_eq!(left().await, (0, 0));
 }
