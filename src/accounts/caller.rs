@@ -3,7 +3,7 @@
 use crate::{
     Accounts, Member, Right, StateError, StepUpNeeded, SteppedUp, Visitor,
     api_token::{self, TokenRefused},
-    oauth::{Certified, Scope, Word},
+    oauth::{Certified, ClientKey, Scope, Word},
     refusals,
     session::SessionId,
 };
@@ -242,7 +242,8 @@ impl Gate {
             (_, None) => Ok(Member::of_program(owner, bearer.client.role)),
         };
         // What the client is and may have at most, it and whoever it acts for are through it (`NewClient::role`).
-        let member = member.map(|member| member.at_most(bearer.client.role).limited(&bearer.rights()));
+        let program = ClientKey::of(&bearer.claims.client_id);
+        let member = member.map(|member| member.at_most(bearer.client.role).limited(&bearer.rights()).through(program));
         let by = match person {
             Some(_) => Credential::Program { scope: bearer.scope.clone() },
             None => Credential::Own,

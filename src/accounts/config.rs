@@ -27,6 +27,10 @@ pub struct Config {
     pub reset_lifetime: Duration,
     /// How long an invitation is good. Default 7 days.
     pub invitation_lifetime: Duration,
+    /// How many invitations an organisation sends within a day at most, and somebody in all organisations together. Default 200.
+    pub invitations_per_day: u32,
+    /// Accounts that wait for their confirmation at most; then nobody registers. Default 10,000.
+    pub unconfirmed: usize,
     /// The address by which tokens name this installation, without a slash at its end. Default: `https://`, the external address and
     /// the port of the first `https` listener.
     pub issuer: Option<String>,
@@ -78,6 +82,8 @@ impl Default for Config {
             confirmation_lifetime: HOUR * 24,
             reset_lifetime: HOUR / 2,
             invitation_lifetime: HOUR * 24 * 7,
+            invitations_per_day: 200,
+            unconfirmed: 10_000,
             issuer: None,
             certified_address: None,
             issuer_name: "Gatehouse".to_owned(),
@@ -106,6 +112,8 @@ impl Configure for Config {
         let confirmation_lifetime = from.within("confirmation_lifetime", defaults.confirmation_lifetime, minutes(5, 60 * 24 * 7));
         let reset_lifetime = from.within("reset_lifetime", defaults.reset_lifetime, minutes(5, 60 * 24));
         let invitation_lifetime = from.within("invitation_lifetime", defaults.invitation_lifetime, minutes(5, 60 * 24 * 30));
+        let invitations_per_day = from.within("invitations_per_day", defaults.invitations_per_day, 1..=100_000);
+        let unconfirmed = from.within("unconfirmed", defaults.unconfirmed, 10..=1_000_000);
         let issuer: Option<String> = from.optional("issuer");
         if issuer.as_ref().is_some_and(|issuer| !is_address(issuer)) {
             from.refuse("issuer", "is an address like \"https://gatehouse.example.com:8443\"");
@@ -135,6 +143,8 @@ impl Configure for Config {
             confirmation_lifetime,
             reset_lifetime,
             invitation_lifetime,
+            invitations_per_day,
+            unconfirmed,
             refresh_idle,
             refresh_lifetime,
             device_codes,

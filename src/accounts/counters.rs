@@ -7,6 +7,8 @@ const REFUSED: &str = "gatehouse_accounts_refused_total";
 const PROGRAMS: &str = "gatehouse_accounts_programs_total";
 const PROGRAMS_REFUSED: &str = "gatehouse_accounts_programs_refused_total";
 const TOKENS_REFUSED: &str = "gatehouse_accounts_tokens_refused_total";
+const HELD_OFF: &str = "gatehouse_accounts_held_off_total";
+const UNCONFIRMED: &str = "gatehouse_accounts_unconfirmed";
 const DEVICES: &str = "gatehouse_accounts_devices_total";
 const DEVICES_REFUSED: &str = "gatehouse_accounts_devices_refused_total";
 const DEVICE_ALARMS: &str = "gatehouse_accounts_device_alarms_total";
@@ -34,6 +36,19 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Counter,
         labels: &["reason"],
         help: "API tokens that were refused: `unknown`, or used from another network than they are for (`source`).",
+    },
+    Metric {
+        name: HELD_OFF,
+        kind: MetricKind::Counter,
+        labels: &["what"],
+        help: "What was refused because there was too much of it: `invitations` of an organisation or a person within a day \
+               (`invitations_per_day`), `registrations` while too many accounts waited for their confirmation (`unconfirmed`).",
+    },
+    Metric {
+        name: UNCONFIRMED,
+        kind: MetricKind::Gauge,
+        labels: &[],
+        help: "Accounts that wait for their confirmation, at most `[accounts] unconfirmed`.",
     },
     Metric {
         name: DEVICES,
@@ -85,6 +100,15 @@ pub(crate) fn program_granted(grant: &'static str) {
 
 pub(crate) fn program_refused(reason: &'static str) {
     metrics::counter!(PROGRAMS_REFUSED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn held_off(what: &'static str) {
+    metrics::counter!(HELD_OFF, "what" => what).increment(1);
+}
+
+/// Exact: there are never 2^53 accounts.
+pub(crate) fn unconfirmed(waiting: usize) {
+    metrics::gauge!(UNCONFIRMED).set(waiting as f64);
 }
 
 pub(crate) fn device_answered(answer: &'static str) {

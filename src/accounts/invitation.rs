@@ -5,11 +5,12 @@
 
 use crate::{
     Accounts, Email, Happening, MailError, Member, NewPassword, OrganisationInfo, PasswordRefused, PersonInfo, Role, StateError,
-    StepUpNeeded, Visitor,
+    StepUpNeeded, Visitor, counters,
     history::Fact,
     letters::Invited,
     links::LinkKind,
     organisation::{MOST_MEMBERS, MOST_MEMBERSHIPS, Organisation},
+    pace::TooFast,
     password::{Busy, Kept, NotKept},
     person::{Person, checked_name},
     rows::{self, MARK, ORGANISATIONS, Row},
@@ -36,8 +37,11 @@ pub(crate) struct Invitation {
     organisation: OrganisationId,
     email: Email,
     role: Role,
-    /// Nobody where a program invited.
+    /// Nobody where a program invited for itself.
     by: Option<PersonId>,
+    /// The program that invited, for itself or for somebody.
+    #[serde(default)]
+    client: Option<String>,
     made: UnixTime,
     ends: UnixTime,
 }
@@ -103,6 +107,12 @@ pub enum InvitationError {
     /// There are too many.
     #[error("an organisation has {MOST} invitations out at most; withdraw one first")]
     TooMany,
+    /// There were too many in a day.
+    #[error("an organisation, and somebody in all of theirs, invites only so many in a day; wait {} minutes", wait.as_secs().div_ceil(60))]
+    TooFast {
+        /// When to come back.
+        wait: Duration,
+    },
     /// The person is a member.
     #[error("somebody with this address is a member already")]
     Member,
@@ -169,9 +179,20 @@ impl Accounts {
                 return Err(InvitationError::TooMany);
             }
             for (digest, row) in same {
+                // To replace is to withdraw.
+                if made < row.value.ends && !by.role.may_appoint(row.value.role) {
+                    return Err(InvitationError::NotAppointed { own: by.role, role: row.value.role });
+                }
                 batch = batch.and(ending(&row, &digest));
             }
-            let invitation = Invitation { organisation: by.organisation, email: email.clone(), role, by: by.person, made, ends };
+            for whose in [Some(*by.organisation.as_bytes()), by.person.map(|person| *person.as_bytes())].into_iter().flatten() {
+                batch = self.paced(batch, &whose, self.config.invitations_per_day).await?.map_err(|TooFast { wait }| {
+                    counters::held_off("invitations");
+                    InvitationError::TooFast { wait }
+                })?;
+            }
+            let client = by.program.map(|program| program.to_string());
+            let invitation = Invitation { organisation: by.organisation, email: email.clone(), role, by: by.person, client, made, ends };
             let batch = batch.and(rows::new(INVITATIONS, digest, &invitation)).put(INVITATIONS_OF, of(by.organisation, &digest), MARK);
             let fact = Fact::InvitationMade { organisation: by.organisation, invitation: shown(&digest), role };
             let batch = self.stating(batch, &fact)?;
@@ -313,12 +334,20 @@ impl Accounts {
         let digest = LinkKind::Invitation.digest(link);
         let row = rows::find::<Invitation>(&self.events, INVITATIONS, digest).await?.ok_or(InvitationError::Over)?;
         let Invitation { organisation, role, by, ends, .. } = row.value;
+        let client = row.value.client.clone();
         let found = rows::find::<Organisation>(&self.events, ORGANISATIONS, *organisation.as_bytes()).await?;
         let found = found.filter(|found| found.value.suspended.is_none()).ok_or(InvitationError::Over)?;
-        let may = match by {
-            Some(by) => self.membership(by, organisation).await?.is_some_and(|member| member.value.role.may_appoint(role)),
-            None => true,
+        let person = match by {
+            Some(by) => Some(self.membership(by, organisation).await?.is_some_and(|member| member.value.role.may_appoint(role))),
+            None => None,
         };
+        let program = match client {
+            Some(client) => Some(self.client(&client).await?.is_some_and(|client| client.may_invite(organisation, role))),
+            None => None,
+        };
+        // Whoever made it, person, program or both, must be there still and may still do it.
+        let makers: Vec<bool> = [person, program].into_iter().flatten().collect();
+        let may = !makers.is_empty() && makers.into_iter().all(|may| may);
         if may && self.clock.now() < ends { Ok((digest, row, found)) } else { Err(InvitationError::Over) }
     }
 
@@ -374,6 +403,7 @@ impl Fault for InvitationError {
             Self::NotAppointed { .. } | Self::ForAnother => Kind::Forbidden,
             Self::StepUp(error) => error.kind(),
             Self::TooMany | Self::Member | Self::SignIn | Self::Crowded => Kind::Conflict,
+            Self::TooFast { .. } => Kind::Exhausted,
             Self::Unknown | Self::Over => Kind::NotFound,
             Self::Name => Kind::Invalid,
             Self::Mail(error) => error.kind(),
@@ -388,6 +418,7 @@ impl Fault for InvitationError {
             Self::NotAppointed { .. } => "role-not-yours-to-give",
             Self::StepUp(error) => error.code(),
             Self::TooMany => "too-many-invitations",
+            Self::TooFast { .. } => "too-many-invitations-today",
             Self::Member => "member-already",
             Self::Unknown => "no-such-invitation",
             Self::Over => "invitation-over",
@@ -413,6 +444,7 @@ impl Fault for InvitationError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::TooFast { wait } => Some(*wait),
             Self::Mail(error) => error.retry_after(),
             Self::Busy(busy) => busy.retry_after(),
             _ => None,

@@ -35,6 +35,7 @@ mod links;
 mod notices;
 mod oauth;
 mod organisation;
+mod pace;
 mod page;
 mod passkey;
 mod password;
@@ -109,7 +110,7 @@ use gatehouse_types::{PersonId, Random};
 use password::Passwords;
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::AtomicUsize},
     time::Duration,
 };
 use throttle::{Guess, PersonKey, Throttle};
@@ -140,6 +141,8 @@ pub struct Accounts {
     /// Who has letters sent how often; nobody's sign-in waits for it.
     asking: Arc<Mutex<Throttle>>,
     queue: Arc<Mutex<oauth::Queue>>,
+    /// How many accounts wait for their confirmation; counted anew now and then.
+    unconfirmed: Arc<AtomicUsize>,
     places: Arc<admission::Places>,
     authorities: Arc<RwLock<admission::Authorities>>,
     keys: SigningKeys,
@@ -168,6 +171,7 @@ impl Accounts {
             throttle,
             asking,
             queue: Arc::default(),
+            unconfirmed: Arc::default(),
             places: Arc::default(),
             authorities: Arc::default(),
             keys,
@@ -237,7 +241,7 @@ impl Accounts {
         let people = people + self.forget_spent_challenges().await? + self.forget_ended_deeds().await?;
         let waiting = self.forget_ended_codes().await? + self.forget_ended_device_codes().await? + self.forget_ended_assertions().await?;
         let letters = self.forget_ended_links().await? + self.forget_ended_invitations().await? + self.forget_kept_addresses().await?;
-        let unconfirmed = self.forget_unconfirmed().await? + self.forget_ended_of_devices().await?;
+        let unconfirmed = self.forget_unconfirmed().await? + self.forget_paces().await? + self.forget_ended_of_devices().await?;
         Ok(letters + unconfirmed + people + waiting + self.forget_ended_grants().await? + self.forget_ended_tokens().await?)
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     Accounts, Email, Right, Role, StateError, StepUpNeeded,
     history::Fact,
+    oauth::ClientKey,
     person::{checked_name, person_id},
     role::Rights,
     rows::{self, MARK, MEMBERS, MEMBERSHIPS, ORGANISATIONS},
@@ -89,22 +90,29 @@ pub struct Member {
     pub(crate) rights: Rights,
     /// Whether they are there themselves, and have proven lately who they are.
     pub(crate) lately: bool,
+    /// The program that acts, for itself or for them.
+    pub(crate) program: Option<ClientKey>,
 }
 
 impl Member {
     /// Somebody with all that their role has.
     pub(crate) fn of(person: PersonId, organisation: OrganisationId, role: Role) -> Self {
-        Self { person: Some(person), organisation, role, rights: role.rights(), lately: false }
+        Self { person: Some(person), organisation, role, rights: role.rights(), lately: false, program: None }
     }
 
     /// A program that acts for itself.
     pub(crate) fn of_program(organisation: OrganisationId, role: Role) -> Self {
-        Self { person: None, organisation, role, rights: role.rights(), lately: false }
+        Self { person: None, organisation, role, rights: role.rights(), lately: false, program: None }
     }
 
     /// The same through something that was given these rights only.
     pub(crate) fn limited(self, rights: &[Right]) -> Self {
         Self { rights: self.rights.within(|right| rights.contains(&right)), ..self }
+    }
+
+    /// The same through a program.
+    pub(crate) fn through(self, program: Option<ClientKey>) -> Self {
+        Self { program, ..self }
     }
 
     /// The same through something that is this at most.
@@ -241,6 +249,8 @@ impl Accounts {
             let batch = self.unless_owners_change(old.deleted(), by.organisation).await?;
             let batch = batch.delete(MEMBERS, rows::member(by.organisation, person));
             let (batch, _) = self.ending_grants(batch, person, |grant| grant.organisation == by.organisation).await?;
+            let batch = self.ending_tokens_in(batch, person, by.organisation).await?;
+            let batch = self.ending_consents(batch, person, |organisation| organisation == by.organisation).await?;
             Ok((self.stating(batch, &Fact::MemberRemoved { organisation: by.organisation, person })?, ()))
         })
         .await
@@ -249,8 +259,6 @@ impl Accounts {
     async fn check_change(&self, by: &Member, person: PersonId, old: Role, new: Option<Role>) -> Result<(), MemberError> {
         let leaves = by.person == Some(person) && new.is_none();
         for role in [Some(old), new].into_iter().flatten() {
-            let batch = self.ending_tokens_in(batch, person, by.organisation).await?;
-            let batch = self.ending_consents(batch, person, |organisation| organisation == by.organisation).await?;
             if !by.role.may_appoint(role) && !leaves {
                 return Err(MemberError::NotAppointed { own: by.role, role });
             }

@@ -179,6 +179,7 @@ pub(crate) const NAMED_CLIENT: &[Refusal] = &[Refusal::new(NotFound, "no-such-cl
 /// `AccountError` where somebody registers.
 pub(crate) const REGISTRATION: &[Refusal] = &[
     Refusal::new(Forbidden, "registration-off"),
+    Refusal::new(Exhausted, "registration-full"),
     Refusal::new(Invalid, "address"),
     Refusal::new(Invalid, "name"),
     Refusal::new(Exhausted, "too-many-attempts"),
@@ -209,6 +210,7 @@ pub(crate) const LEAVING: &[Refusal] = &[Refusal::new(Conflict, "last-owner")];
 pub(crate) const INVITATION: &[Refusal] = &[
     Refusal::new(Forbidden, "role-not-yours-to-give"),
     Refusal::new(Conflict, "too-many-invitations"),
+    Refusal::new(Exhausted, "too-many-invitations-today"),
     Refusal::new(Conflict, "member-already"),
 ];
 

@@ -10,6 +10,7 @@ use crate::{
     oauth::{
         ASSERTIONS, CLIENTS, CLIENTS_OF, CODES, CONSENTS, DEVICE_CODES, GRANTS, GRANTS_OF, REFRESH, REVOKED, SIGNING_KEYS, USER_CODES,
     },
+    pace::PACES,
     passkey::{PASSKEYS, SPENT},
     registration::UNCONFIRMED,
     second_person::WAITING_DEEDS,
@@ -62,6 +63,7 @@ pub const SCHEMA: Schema = Schema {
         INVITATIONS,
         INVITATIONS_OF,
         KEPT_ADDRESSES,
+        PACES,
         SIGNING_KEYS,
         REVOKED,
         GRANTS,

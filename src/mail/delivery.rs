@@ -168,7 +168,8 @@ impl Outbox {
         kept.problem = Some(kept.problem.take().unwrap_or_else(|| reason.to_owned()));
         let batch = unchanged(id, entry).delete(DUE, rows::at(kept.due, id)).put(DEAD, rows::at(now, id), MARK);
         let batch = batch.put(LETTERS, *id, codec::encode(&kept));
-        let oldest = if self.held().dead >= self.config.outbox { self.events.store().scan(DEAD, Range::all(), 1).await? } else { Vec::new() };
+        let oldest =
+            if self.held().dead >= self.config.outbox { self.events.store().scan(DEAD, Range::all(), 1).await? } else { Vec::new() };
         let batch = oldest.into_iter().fold(batch, |batch, (key, _)| match rows::id_of(&key) {
             Some(id) => batch.delete(LETTERS, id).delete(DEAD, key),
             None => batch.delete(DEAD, key),

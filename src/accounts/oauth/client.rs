@@ -36,6 +36,10 @@ const INSTALLATION: [u8; 16] = [0; 16];
 #[serde(transparent)]
 pub struct ClientId(pub(crate) String);
 
+/// Which client, in a size that is copied along with what it may do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClientKey([u8; ID_CHARACTERS]);
+
 /// The most redirect URIs and the most keys that a client has.
 const MOST_REDIRECT_URIS: usize = 20;
 const MOST_KEYS: usize = 5;
@@ -258,10 +262,6 @@ impl Accounts {
         Ok((client.info(ClientId(id)), drawn))
     }
 
-    /// The clients of an organisation.
-    ///
-    /// # Errors
-    /// The store cannot be read.
     /// Makes clients of one home conflict that are made at the same moment: each would see the other one missing.
     async fn taking_turns(&self, batch: Batch, organisation: Option<OrganisationId>) -> Result<Batch, StateError> {
         let Some(organisation) = organisation else {
@@ -271,6 +271,10 @@ impl Accounts {
         self.unless_owners_change(batch, organisation).await
     }
 
+    /// The clients of an organisation.
+    ///
+    /// # Errors
+    /// The store cannot be read.
     pub async fn clients(&self, of: &Member) -> Result<Vec<ClientInfo>, StateError> {
         self.clients_in(Some(of.organisation)).await
     }
@@ -421,10 +425,37 @@ impl Client {
         Scope::of(own)
     }
 
+    /// Whether it may ask somebody into an organisation as this.
+    pub(crate) fn may_invite(&self, organisation: OrganisationId, role: Role) -> bool {
+        let is_its_place = self.organisation.is_none_or(|own| own == organisation);
+        is_its_place && self.role.may_appoint(role) && self.rights.contains(&Right::ManageMembers)
+    }
+
     fn info(&self, id: ClientId) -> ClientInfo {
         let bound = self.is_bound();
         let Self { name, role, rights, made, authentication, redirect_uris, device_code, first_party, certificate, .. } = self.clone();
         ClientInfo { id, name, role, scopes: rights, authentication, redirect_uris, device_code, first_party, certificate, bound, made }
+    }
+}
+
+impl ClientKey {
+    /// Nothing where the id is none of ours.
+    pub(crate) fn of(id: &str) -> Option<Self> {
+        let mut key = [0; ID_CHARACTERS];
+        key.get_mut(..id.len())?.copy_from_slice(id.as_bytes());
+        Some(Self(key))
+    }
+}
+
+impl fmt::Display for ClientKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(String::from_utf8_lossy(&self.0).trim_end_matches('\0'))
+    }
+}
+
+impl fmt::Debug for ClientKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
     }
 }
 

@@ -38,7 +38,7 @@ pub use mutual_tls::CertificateRule;
 pub use redirect::{RedirectUri, RedirectUriError};
 
 pub(crate) use assertion::ASSERTIONS;
-pub(crate) use client::{CLIENTS, CLIENTS_OF, Client};
+pub(crate) use client::{CLIENTS, CLIENTS_OF, Client, ClientKey};
 pub(crate) use code::CODES;
 pub(crate) use consent::CONSENTS;
 pub(crate) use device::{DEVICE_CODES, Queue, USER_CODES};

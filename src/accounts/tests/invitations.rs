@@ -1,5 +1,8 @@
 use super::{PASSWORD, World, add, from, secret};
-use crate::{Accepting, Email, Happening, InvitationError, Member, NewPassword, Role, SignedIn, links::LinkKind};
+use crate::{
+    Accepting, Authentication, Email, Happening, InvitationError, Member, NewClient, NewPassword, Right, Role, SignedIn, links::LinkKind,
+    oauth::ClientKey,
+};
 use gatehouse_types::Secret;
 use std::time::Duration;
 
@@ -93,6 +96,7 @@ async fn nobody_invites_somebody_mightier_or_keeps_that_power_when_the_own_role_
     let withdrawn = world.accounts.withdraw_invitation(&admin, &id).await;
     assert!(matches!(withdrawn, Err(InvitationError::NotAppointed { .. })));
     drop(owners);
+    world.accounts.withdraw_invitation(&home, &id).await.expect("by an owner");
     let link = invited(&world, &admin, Role::Viewer).await;
     world.accounts.give_role(&home, cleo.id, Role::Viewer).await.expect("given");
     assert!(matches!(accept(&world, &link).await, Err(InvitationError::Over)), "who invited may not any more");
@@ -108,4 +112,69 @@ async fn an_address_gets_so_many_invitations_an_hour() {
     let sixth = world.accounts.invite(&home, &ben(), Role::Viewer).await;
     assert!(matches!(sixth, Err(InvitationError::Mail(_))), "{sixth:?}");
     assert_eq!(world.accounts.invitations(&home).await.expect("listed").len(), 1, "the one that is out stays");
+}
+
+#[tokio::test]
+async fn an_invitation_of_a_program_is_worth_nothing_without_the_program() {
+    for for_somebody in [false, true] {
+        let world = World::new().await;
+        let home = world.ann_at_home().await;
+        let new = NewClient {
+            name: "agent".to_owned(),
+            role: Role::Admin,
+            rights: vec![Right::ManageMembers],
+            authentication: Authentication::Secret,
+            redirect_uris: Vec::new(),
+            keys: Vec::new(),
+            device_code: false,
+        };
+        let (client, _) = world.accounts.make_client(&home, new).await.expect("made");
+        let id = client.id.to_string();
+        let by = Member { person: home.person.filter(|_| for_somebody), ..home.at_most(Role::Admin).through(ClientKey::of(&id)) };
+        let link = invited(&world, &by, Role::Viewer).await;
+        assert_eq!(world.accounts.offered(&link).await.expect("good").role, Role::Viewer);
+        world.accounts.remove_client(&home, &id).await.expect("removed");
+        assert!(matches!(accept(&world, &link).await, Err(InvitationError::Over)), "{for_somebody}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_replaces_an_invitation_that_they_could_not_withdraw() {
+    let world = World::new().await;
+    let home = world.ann_at_home().await;
+    let admin = home.at_most(Role::Admin);
+    let link = invited(&world, &home, Role::Owner).await;
+    let replaced = world.accounts.invite(&admin, &ben(), Role::Viewer).await;
+    assert!(matches!(replaced, Err(InvitationError::NotAppointed { role: Role::Owner, .. })), "{replaced:?}");
+    assert_eq!(world.accounts.offered(&link).await.expect("good").role, Role::Owner);
+    world.pass(Duration::from_secs(7 * 24 * 3600));
+    world.accounts.invite(&admin, &ben(), Role::Viewer).await.expect("that one is over");
+}
+
+#[tokio::test]
+async fn an_organisation_and_a_person_invite_so_many_in_a_day_whatever_they_withdraw() {
+    let world = World::with(|config| config.invitations_per_day = 3).await;
+    let home = world.ann_at_home().await;
+    let cleo = add(&world.accounts, "cleo@example.com").await;
+    world.accounts.enter(cleo.id, home.organisation, Role::Owner).await;
+    let elsewhere = world.accounts.add_organisation(world.ann.id, "Acme").await.expect("made").id;
+    let there = Member::of(world.ann.id, elsewhere, Role::Owner);
+    let invite = async |by: &Member, name: &str| {
+        let made = world.accounts.invite(by, &format!("{name}@example.com").parse().expect("an address"), Role::Viewer).await?;
+        world.accounts.withdraw_invitation(by, &made.id).await
+    };
+    for (by, name) in [(&home, "one"), (&there, "two"), (&home, "three")] {
+        invite(by, name).await.expect("invited");
+    }
+    let day = Duration::from_secs(24 * 3600);
+    for by in [&home, &there] {
+        let more = invite(by, "four").await;
+        assert!(matches!(more, Err(InvitationError::TooFast { wait }) if wait == day), "the person: {more:?}");
+    }
+    let other = Member::of(cleo.id, home.organisation, Role::Owner);
+    invite(&other, "five").await.expect("the organisation's third");
+    assert!(matches!(invite(&other, "six").await, Err(InvitationError::TooFast { .. })), "the organisation");
+    world.pass(day);
+    invite(&home, "seven").await.expect("another day");
+    assert_eq!(world.accounts.forget_paces().await.expect("forgotten"), 2, "the other organisation's and Cleo's");
 }
