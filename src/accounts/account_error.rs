@@ -13,6 +13,9 @@ pub enum AccountError {
     /// Nobody registers here without being invited.
     #[error("nobody can register here; ask somebody in an organisation for an invitation")]
     RegistrationOff,
+    /// Too many accounts wait.
+    #[error("too many accounts wait for their confirmation; try again tomorrow, or ask somebody for an invitation")]
+    RegistrationFull,
     /// The address is none.
     #[error(transparent)]
     Email(#[from] EmailError),
@@ -73,6 +76,7 @@ impl Fault for AccountError {
     fn kind(&self) -> Kind {
         match self {
             Self::RegistrationOff => Kind::Forbidden,
+            Self::RegistrationFull => Kind::Exhausted,
             Self::Email(_) | Self::Name | Self::SameAddress => Kind::Invalid,
             Self::LinkOver => Kind::NotFound,
             Self::Wrong => Kind::Unauthenticated,
@@ -88,6 +92,7 @@ impl Fault for AccountError {
     fn code(&self) -> &'static str {
         match self {
             Self::RegistrationOff => "registration-off",
+            Self::RegistrationFull => "registration-full",
             Self::Email(_) => "address",
             Self::Name => "name",
             Self::LinkOver => "link-over",

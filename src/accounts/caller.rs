@@ -485,8 +485,8 @@ impl Permission for OperateSteppedUp {
     }
 }
 
-/// Who may let programs in: as [`ManageClients`], but through no API token, and people who have proven lately who they are. Such a token is limited to networks and times that what it
-/// made would not know of, and would not end with it.
+/// Who may let programs in: as [`ManageClients`], but through no API token, and people who have proven lately who they are. Such a token
+/// is limited to networks and times that what it made would not know of, and would not end with it.
 #[derive(Debug)]
 pub enum MakeClients {}
 

@@ -6,7 +6,7 @@
 //! somebody has the address or not. An account that nobody confirms goes after a week.
 
 use crate::{
-    AccountError, Accounts, Attempt, Email, Happening, MailError, NewPassword, StateError, Visitor,
+    AccountError, Accounts, Attempt, Email, Happening, MailError, NewPassword, StateError, Visitor, counters,
     history::Fact,
     letters::{AddressInUse, ConfirmAddress},
     links::{LinkKind, Purpose},
@@ -18,7 +18,7 @@ use crate::{
 use gatehouse_mail::EncloseError;
 use gatehouse_store::{Batch, Range, Table, codec};
 use gatehouse_types::{PersonId, Secret, UnixTime};
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 /// People who have not confirmed their address, with the time since when.
 pub(crate) const UNCONFIRMED: Table = Table::new("account-unconfirmed");
@@ -49,22 +49,33 @@ impl Accounts {
         let email: Email = email.trim().parse()?;
         let name = checked_name(name).ok_or(AccountError::Name)?;
         self.begin_asking(&email, from)?;
+        // Before anybody looks whether the address is known: it is the same for every address.
+        if self.unconfirmed.load(Ordering::Relaxed) >= self.config.unconfirmed {
+            counters::held_off("registrations");
+            return Err(AccountError::RegistrationFull);
+        }
         // Before it is known whether somebody has the address: it costs the same either way.
         let password = self.passwords.keep(password).await?;
         let person = Person { unconfirmed: Some(self.clock.now()), ..Person::new(email.clone(), name, password, false, self.clock.now()) };
         let id = PersonId::from_random(self.draw());
-        rows::change(&self.events, || async {
-            let batch = match self.is_taken(&email).await? {
-                true => self.telling_of_use(Batch::new(), &email).await?,
+        let is_new = rows::change::<_, AccountError, _>(&self.events, || async {
+            let (batch, is_new) = match self.is_taken(&email).await? {
+                true => (self.telling_of_use(Batch::new(), &email).await?, false),
                 false => match self.registering(&person, id).await {
                     // Too many letters went there: then there is nothing that a letter could tell, and no account.
-                    Err(AccountError::Mail(MailError::Outbox(EncloseError::Full | EncloseError::Throttled { .. }))) => Batch::new(),
-                    registering => registering?,
+                    Err(AccountError::Mail(MailError::Outbox(EncloseError::Full | EncloseError::Throttled { .. }))) => {
+                        (Batch::new(), false)
+                    }
+                    registering => (registering?, true),
                 },
             };
-            Ok((self.stating(batch, &Fact::RegistrationTried)?, ()))
+            Ok((self.stating(batch, &Fact::RegistrationTried)?, is_new))
         })
-        .await
+        .await?;
+        if is_new {
+            counters::unconfirmed(self.unconfirmed.fetch_add(1, Ordering::Relaxed) + 1);
+        }
+        Ok(())
     }
 
     /// Sends the letter that asks for a confirmation once more.
@@ -108,7 +119,11 @@ impl Accounts {
     /// Whoever showed a link that was sent to the address has confirmed it.
     pub(crate) fn confirming(&self, batch: Batch, id: PersonId, person: &mut Person) -> Result<Batch, StateError> {
         match person.unconfirmed.take() {
-            Some(_) => self.stating(batch.delete(UNCONFIRMED, rows::by_person(id)), &Fact::PersonConfirmed { person: id }),
+            Some(_) => {
+                // Nearly right until it is counted anew: the batch may not come to be.
+                let _ = self.unconfirmed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| waiting.checked_sub(1));
+                self.stating(batch.delete(UNCONFIRMED, rows::by_person(id)), &Fact::PersonConfirmed { person: id })
+            }
             None => Ok(batch),
         }
     }
@@ -151,21 +166,26 @@ impl Accounts {
         Ok(self.mailer()?.enclose(batch, email, &letter).await.map_err(MailError::from)?)
     }
 
-    /// Forgets accounts that nobody confirmed.
+    /// Forgets accounts that nobody confirmed, and counts those that wait.
     pub(crate) async fn forget_unconfirmed(&self) -> Result<usize, StateError> {
         let now = self.clock.now();
-        let (mut range, mut forgotten) = (Range::all(), 0);
+        let (mut range, mut forgotten, mut waiting) = (Range::all(), 0, 0);
         loop {
             let rows = self.events.store().scan(UNCONFIRMED, range.clone(), PAGE).await?;
-            let Some((last, _)) = rows.last() else { return Ok(forgotten) };
+            let Some((last, _)) = rows.last() else { break };
             range = range.after(last);
             for (key, entry) in rows {
                 let since: UnixTime = codec::decode(&entry.value)?;
                 if now >= since + UNCONFIRMED_ENDS {
                     self.forget_person(person_id(&key)?).await?;
                     forgotten += 1;
+                } else {
+                    waiting += 1;
                 }
             }
         }
+        self.unconfirmed.store(waiting, Ordering::Relaxed);
+        counters::unconfirmed(waiting);
+        Ok(forgotten)
     }
 }

@@ -226,9 +226,9 @@ async fn what_a_member_made_and_allowed_in_an_organisation_does_not_come_back_wi
     let new = || NewToken { name: "deploy".to_owned(), rights: vec![Right::ReadMembers], sources: Sources::Any, expires: None };
     let here = from("192.0.2.1");
     let (_, token) = accounts.make_token(&home, new(), &here).await.expect("made");
-    let there = Member::of(door.world.ann.id, elsewhere, Role::Owner);
+    let there = Member::of(door.world.ann.id, elsewhere, Role::Owner).lately(true);
     let (_, other) = accounts.make_token(&there, new(), &here).await.expect("made");
-    accounts.remove_member(&Member::of(ben.id, home.organisation, Role::Owner), door.world.ann.id).await.expect("removed");
+    accounts.remove_member(&Member::of(ben.id, home.organisation, Role::Owner).lately(true), door.world.ann.id).await.expect("removed");
     accounts.enter(door.world.ann.id, home.organisation, Role::Owner).await;
     assert!(accounts.token(&token, &here).await.is_err());
     assert!(accounts.token(&other, &here).await.is_ok(), "what is elsewhere stays");
@@ -246,6 +246,6 @@ async fn nothing_of_what_somebody_let_programs_do_is_left_when_their_account_goe
         (consents.await.expect("read").len(), grants.await.expect("read").len())
     };
     assert_eq!(left().await, (1, 1));
-    door.world.accounts.remove_account(door.world.ann.id, &secret(PASSWORD), &from("192.0.2.1")).await.expect("removed");
+    door.world.accounts.remove_account(&door.world.ann_lately(), &secret(PASSWORD), &from("192.0.2.1")).await.expect("removed");
     assert_eq!(left().await, (0, 0));
 }

@@ -125,3 +125,24 @@ async fn whoever_has_letters_sent_to_others_is_slowed_down() {
     assert!(world.post().await.len() <= 5);
     world.sign_in(&from("203.0.113.7")).await;
 }
+
+#[tokio::test]
+async fn so_many_accounts_wait_for_their_confirmation_and_everybody_is_told_the_same_then() {
+    let world = World::with(|config| config.unconfirmed = 2).await;
+    world.register("ben@example.com").await.expect("registered");
+    world.register("ann@example.com").await.expect("answered, and there is no second account");
+    world.register("cleo@example.com").await.expect("registered");
+    for email in ["dora@example.com", "ann@example.com", "ben@example.com"] {
+        let full = world.register(email).await;
+        assert!(matches!(full, Err(AccountError::RegistrationFull)), "{email}: {full:?}");
+    }
+    let link = world.link("ben@example.com", LinkKind::Confirm).await;
+    let password = secret(PASSWORD);
+    world.accounts.confirm_address(&link, Confirming::Password(&password), &from("203.0.113.7")).await.expect("confirmed");
+    world.register("dora@example.com").await.expect("there is room again");
+    assert_eq!(world.accounts.forget_unconfirmed().await.expect("counted"), 0);
+    assert!(matches!(world.register("emil@example.com").await, Err(AccountError::RegistrationFull)), "counted anew");
+    world.pass(DAY * 7);
+    assert_eq!(world.accounts.forget_unconfirmed().await.expect("forgotten"), 2);
+    world.register("emil@example.com").await.expect("there is room again");
+}
