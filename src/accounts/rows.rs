@@ -19,6 +19,7 @@ use gatehouse_events::Events;
 use gatehouse_store::{Batch, CommitError, Entry, Key, KeyedEntry, Range, Schema, Table, codec};
 use gatehouse_types::{OrganisationId, PersonId};
 use serde::{Serialize, de::DeserializeOwned};
+use std::time::Duration;
 
 /// People by their id.
 pub(crate) const PEOPLE: Table = Table::new("account-people");
@@ -90,6 +91,10 @@ pub const SCHEMA: Schema = Schema {
     ],
     migrations: &[],
 };
+
+/// How much longer something is kept that was used up than it would have been good for: a clock may run ahead when it is forgotten, and be
+/// set right after.
+pub(crate) const CLOCK_MARGIN: Duration = Duration::from_secs(24 * 3600);
 
 /// The value of an index row.
 pub(crate) const MARK: &[u8] = b"";

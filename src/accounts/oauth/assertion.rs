@@ -102,7 +102,7 @@ impl Accounts {
     /// Forgets assertions that have ended.
     pub(crate) async fn forget_ended_assertions(&self) -> Result<usize, StateError> {
         let now = self.clock.now();
-        rows::forget(&self.events, ASSERTIONS, |ends: &UnixTime| *ends + SKEW <= now, |batch, _, _| batch).await
+        rows::forget(&self.events, ASSERTIONS, |ends: &UnixTime| *ends + SKEW + rows::CLOCK_MARGIN <= now, |batch, _, _| batch).await
     }
 }
 

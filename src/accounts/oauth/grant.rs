@@ -253,7 +253,7 @@ impl Accounts {
     /// Forgets revocations of tokens that have ended by themselves.
     pub(crate) async fn forget_ended_tokens(&self) -> Result<usize, StateError> {
         let now = self.clock.now();
-        rows::forget(&self.events, REVOKED, |ends: &UnixTime| *ends <= now, |batch, _, _| batch).await
+        rows::forget(&self.events, REVOKED, |ends: &UnixTime| *ends + rows::CLOCK_MARGIN <= now, |batch, _, _| batch).await
     }
 }
 

@@ -7,8 +7,10 @@ use super::{
 };
 use axum::http::StatusCode;
 use data_encoding::BASE64URL_NOPAD;
+use gatehouse_base::Clock;
 use gatehouse_pki::{KeyAlgorithm, Signer, SoftwareKey};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// A client with an Ed25519 key.
 struct Signing {
@@ -63,7 +65,7 @@ async fn a_client_signs_for_itself_once() {
     claims["aud"] = json!([ISSUER]);
     assert_eq!(ask(&door, &client.assertion(&claims)).await.status, StatusCode::OK);
     assert_eq!(door.world.accounts.forget_ended_assertions().await.expect("forgotten"), 0);
-    door.world.pass(std::time::Duration::from_secs(120));
+    door.world.pass(Duration::from_secs(24 * 3600 + 120));
     assert_eq!(door.world.accounts.forget_ended_assertions().await.expect("forgotten"), 2);
 }
 
@@ -124,4 +126,17 @@ async fn private_halves_short_keys_and_shapes_that_do_not_fit_are_refused() {
         let answer = door.post("/v1/clients", &[("cookie", &cookie), OURS], body).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{more}");
     }
+}
+
+#[tokio::test]
+async fn an_assertion_is_good_once_though_the_clock_ran_ahead_for_a_while() {
+    let door = Door::new().await;
+    let client = Signing::new(&door).await;
+    let assertion = client.assertion(&client.claims("1"));
+    let now = door.world.clock.now();
+    assert_eq!(ask(&door, &assertion).await.status, StatusCode::OK);
+    door.world.pass(Duration::from_secs(12 * 3600));
+    door.world.accounts.forget_ended().await.expect("forgotten");
+    door.world.clock.set(now);
+    assert_eq!(text(&ask(&door, &assertion).await, "error"), "invalid_client");
 }
