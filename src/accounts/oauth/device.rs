@@ -7,21 +7,13 @@ use super::{
     Client, Scope,
     consent::{Asked, Said},
     grants::{Granting, NewGrant, Proof},
+    queue::Entered,
 };
-use crate::{
-    Accounts, Attempt, StateError, Visitor, counters, rows,
-    secret::{self, Digest},
-    session::SessionId,
-    throttle::Prefix,
-};
+use crate::{Accounts, Attempt, StateError, Visitor, counters, rows, secret, session::SessionId};
 use gatehouse_store::{Table, codec::Bytes};
 use gatehouse_types::{OrganisationId, PersonId, Random, Secret, UnixTime};
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{HashMap, VecDeque},
-    net::IpAddr,
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 /// What programs wait with, by the digest of their code.
 pub(crate) const DEVICE_CODES: Table = Table::new("account-device-codes");
@@ -31,8 +23,6 @@ pub(crate) const USER_CODES: Table = Table::new("account-user-codes");
 pub(crate) const ENDS: Duration = Duration::from_secs(600);
 /// How long a program waits between two questions, and what is added when it did not (§3.5).
 pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
-/// Programs that wait at once in one network.
-const MOST_IN_NETWORK: usize = 50;
 const PURPOSE: &str = "device code";
 /// No vowels, so that no words come up, and nothing that looks like something else (§6.1).
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
@@ -102,7 +92,8 @@ impl Accounts {
         let drawn = secret::draw(&*self.random);
         let key = secret::digest_of(PURPOSE, &drawn);
         let now = self.clock.now();
-        if !self.queue().enter(key, from.address, now, self.config.device_codes) {
+        let entered = self.queue().enter(key, from.address, now, self.config.device_codes);
+        if entered == Entered::Full {
             counters::program_refused("full");
             return Ok(None);
         }
@@ -120,7 +111,10 @@ impl Accounts {
                 answer: Answer::None,
             };
             let batch = rows::new(DEVICE_CODES, key, &waiting).and(rows::new(USER_CODES, user_code.as_bytes(), &Bytes::from(key.to_vec())));
-            Ok((batch, user_code))
+            let Entered::InsteadOf(over) = entered else { return Ok((batch, user_code)) };
+            let over = rows::find::<Waiting>(&self.events, DEVICE_CODES, over).await?.filter(|over| over.value.answer == Answer::None);
+            let gone = over.map(|over| over.deleted().delete(USER_CODES, over.value.user_code.as_bytes()));
+            Ok((gone.map_or(batch.clone(), |gone| batch.and(gone)), user_code))
         })
         .await?;
         Ok(Some(DeviceCode { device_code: drawn, user_code: typed(&user_code) }))
@@ -199,11 +193,6 @@ impl Accounts {
         .await
     }
 
-    /// Who asks with a short code that was typed before, and for what.
-    pub(super) async fn asked_by(&self, user_code: &str) -> Result<Option<(Client, Scope)>, StateError> {
-        Ok(self.waiting(user_code).await?.map(|(_, row, client)| (client, row.value.scope)))
-    }
-
     async fn waiting(&self, typed: &str) -> Result<Option<(String, rows::Row<Waiting>, Client)>, StateError> {
         let Some(user_code) = read(typed) else { return Ok(None) };
         let Some(key) = rows::find::<Bytes>(&self.events, USER_CODES, user_code.as_bytes()).await? else { return Ok(None) };
@@ -218,47 +207,6 @@ impl Accounts {
         let now = self.clock.now();
         let over = |waiting: &Waiting| waiting.ends <= now;
         rows::forget(&self.events, DEVICE_CODES, over, |batch, _, waiting| batch.delete(USER_CODES, waiting.user_code.as_bytes())).await
-    }
-}
-
-/// Who waits on this node, so that strangers cannot fill the store, and when each asked last. It forgets everything with the process;
-/// codes from before are answered all the same.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    /// In the order in which they end.
-    waiting: VecDeque<(UnixTime, Prefix, Digest)>,
-    polls: HashMap<Digest, (UnixTime, Duration)>,
-}
-
-impl Queue {
-    fn enter(&mut self, key: Digest, from: IpAddr, now: UnixTime, most: usize) -> bool {
-        while let Some((_, _, over)) = self.waiting.pop_front_if(|(ends, ..)| *ends <= now) {
-            self.polls.remove(&over);
-        }
-        let prefix = Prefix::from(from);
-        let in_network = self.waiting.iter().filter(|(_, other, _)| *other == prefix).count();
-        if self.waiting.len() >= most || in_network >= MOST_IN_NETWORK {
-            return false;
-        }
-        self.waiting.push_back((now + ENDS, prefix, key));
-        self.polls.insert(key, (now - INTERVAL, INTERVAL));
-        true
-    }
-
-    /// Whether a program asks sooner than it was told; then it has to wait longer from now on (§3.5).
-    fn is_too_soon(&mut self, key: Digest, now: UnixTime) -> bool {
-        let Some((last, interval)) = self.polls.get_mut(&key) else { return false };
-        let too_soon = now < *last + *interval;
-        if too_soon {
-            *interval += INTERVAL;
-        }
-        *last = now;
-        too_soon
-    }
-
-    fn leave(&mut self, key: Digest) {
-        self.waiting.retain(|(_, _, other)| *other != key);
-        self.polls.remove(&key);
     }
 }
 
@@ -307,26 +255,5 @@ mod tests {
         for wrong in ["", "BCDF-GHJ", "BCDF-GHJA", "BCDF-GHJ0", "BCDFGHJKL", &"B".repeat(100)] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_network_cannot_take_all_places() {
-        let (mut queue, now) = (Queue::default(), UnixTime::from_secs(1000));
-        let enter = |queue: &mut Queue, key: u8, host: [u8; 4], now| queue.enter([key; 32], IpAddr::from(host), now, 60);
-        let entered = (0..=255).filter(|key| enter(&mut queue, *key, [192, 0, 2, 1], now)).count();
-        assert_eq!(entered, MOST_IN_NETWORK);
-        let entered = (0..=255).filter(|key| enter(&mut queue, *key, [203, 0, 113, *key], now)).count();
-        assert_eq!(entered, 60 - MOST_IN_NETWORK);
-        assert!(enter(&mut queue, 0, [192, 0, 2, 1], now + ENDS));
-        assert_eq!((queue.waiting.len(), queue.polls.len()), (1, 1));
-    }
-
-    #[test]
-    fn whoever_asks_too_soon_waits_longer() {
-        let (mut queue, key) = (Queue::default(), [1; 32]);
-        assert!(queue.enter(key, IpAddr::from([192, 0, 2, 1]), UnixTime::from_secs(1000), 10));
-        // It was told to wait five seconds, then ten, then fifteen.
-        let asks = [1000, 1004, 1014, 1023, 1038].map(|at| queue.is_too_soon(key, UnixTime::from_secs(at)));
-        assert_eq!(asks, [false, true, false, true, false]);
     }
 }
