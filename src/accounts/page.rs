@@ -108,6 +108,12 @@ impl Page {
         self
     }
 
+    /// A link to somewhere else, which is not told where it was followed.
+    pub(crate) fn link(mut self, text: &str, address: &str) -> Self {
+        let _ = write!(self.body, "<p><a rel=\"noreferrer\" href=\"{}\">{}</a></p>", escaped(address), escaped(text));
+        self
+    }
+
     /// A form.
     pub(crate) fn form(mut self, form: Form) -> Self {
         self.body.push_str(&form.html);

@@ -3,20 +3,21 @@
 //! Nothing is kept for a stranger: what a program asked with travels in the forms and is read and checked anew with every step. A form
 //! is tied to the browser that it was sent to. Before somebody has signed in that is a cookie of its own, so that nobody is signed in
 //! to somebody else's account; afterwards it is the session. Signing in begins a new session and ends the one before. From here nobody
-//! is ever sent to an address that came with a request, but to the registered ones of [`request`](super::request).
+//! is ever sent to an address that came with a request, but to the registered ones of [`request`](super::request), and at once only
+//! where the program is trusted.
 
 use super::{
     AuthorizationRequest, Proof,
     code::NewCode,
     consent::Asked,
     forms::{
-        Answered, Browser, FORM_COOKIE, FRESH, From, In, Next, answer_of, before_session, form, fresh, in_session, out_of_date, page, same,
-        see_other, set_cookie, told, waiting, without_fresh,
+        Answered, Browser, FORM_COOKIE, FRESH, From, In, Next, before_session, form, fresh, in_session, out_of_date, page, same, see_other,
+        set_cookie, told, waiting, without_fresh,
     },
     metadata::AUTHORIZE,
     pages::{self, CONSENT, SECOND_FACTOR, SIGN_IN, Tied},
     passkey_pages::answered,
-    request::Parameters,
+    request::{Parameters, Refused, Why},
 };
 use crate::{
     Accounts, Caller, NewSession, OrganisationInfo, Proof as Shown, SignInError, SignedIn, StateError,
@@ -111,30 +112,52 @@ impl Accounts {
     async fn authorize(&self, browser: &Browser, query: &str) -> Answered {
         let request = match self.authorization_request(query).await {
             Ok(request) => request,
-            Err(refused) => return answer_of(refused),
+            Err(refused) => return self.not_asked(browser, refused).await,
         };
         let next = Next::Authorize(query.to_owned());
         let Some(asked) = self.asked(browser).await?.filter(|asked| self.is_recent(asked, &request, query)) else {
-            return Ok(match request.prompt.none {
-                true => see_other(&request.refusal("login_required", "nobody is signed in, or not for this")),
-                false => self.sign_in_page(browser, &next, &request.login_hint, None),
-            });
+            return match request.prompt.none {
+                true => self.turned_away(browser, &request, ("login_required", "nobody is signed in, or not for this")).await,
+                false => Ok(self.sign_in_page(browser, &next, &request.login_hint, None)),
+            };
         };
         let organisations = self.organisations_for(asked.person, &request.client).await?;
         if organisations.is_empty() {
-            return Ok(see_other(&request.refusal("access_denied", "the person does not belong to the program's organisation")));
+            let why = ("access_denied", "the person does not belong to the program's organisation");
+            return self.turned_away(browser, &request, why).await;
         }
         if let Some(organisation) = self.known_answer(&asked, &request, &organisations).await? {
             return self.granted(browser, &asked, &request, organisation).await;
         }
         if request.prompt.none {
-            return Ok(see_other(&request.refusal("consent_required", "the person has to be asked")));
+            return self.turned_away(browser, &request, ("consent_required", "the person has to be asked")).await;
         }
         let email = self.address_of(&asked).await?;
         let proof = in_session(&asked, query);
         let leads_to = request.leads_to();
         let tied = Tied { proof: &proof, next: query, leads_to: Some(&leads_to) };
         Ok(pages::consent(tied, &email, &request, &organisations).into_response())
+    }
+
+    /// What a request gets that nobody is asked about.
+    async fn not_asked(&self, browser: &Browser, refused: Refused) -> Answered {
+        match refused {
+            Refused::Page(text) => Ok(pages::refused(StatusCode::BAD_REQUEST, text).into_response()),
+            Refused::Client(request, why) => self.turned_away(browser, &request, why).await,
+            Refused::Ours(error) => Err(error.into()),
+        }
+    }
+
+    /// Tells a program that it gets nothing. Any organisation can have a program, with an address that looks like ours: a link to us must
+    /// not end there before somebody has seen a page of ours (RFC 9700 §4.11.2), unless the operator vouches for the program, the person
+    /// who is signed in has let it in before, or nobody looks at this window.
+    async fn turned_away(&self, browser: &Browser, request: &AuthorizationRequest, why: Why) -> Answered {
+        let address = request.refusal(why);
+        let is_trusted = request.client.organisation.is_none() || browser.is_framed();
+        if is_trusted || matches!(self.asked(browser).await?, Some(asked) if self.has_consented(asked.person, &request.id).await?) {
+            return Ok(see_other(&address));
+        }
+        Ok(pages::turned_away(request, why, &address).into_response())
     }
 
     /// Whether somebody signed in recently enough for a request.
@@ -201,13 +224,13 @@ impl Accounts {
         };
         let request = match self.authorization_request(&next).await {
             Ok(request) => request,
-            Err(refused) => return answer_of(refused),
+            Err(refused) => return self.not_asked(browser, refused).await,
         };
         if !self.is_recent(&asked, &request, &next) {
             return Ok(out_of_date());
         }
         if answer != "yes" {
-            return Ok(see_other(&request.refusal("access_denied", "the person said no")));
+            return Ok(see_other(&request.refusal(("access_denied", "the person said no"))));
         }
         let organisations = self.organisations_for(asked.person, &request.client).await?;
         match organisations.iter().find(|own| own.id.to_string() == organisation) {

@@ -139,6 +139,11 @@ impl Accounts {
     }
 
     /// Remembers a consent, in a batch that tells of it. Answers since when it stands.
+    /// Whether somebody has let a program act for them anywhere.
+    pub(crate) async fn has_consented(&self, person: PersonId, client: &str) -> Result<bool, StateError> {
+        Ok(self.consents_of(person).await?.iter().any(|(_, id, _)| id == client))
+    }
+
     pub(crate) async fn consenting(
         &self,
         batch: Batch,

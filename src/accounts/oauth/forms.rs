@@ -7,7 +7,7 @@ use super::{
     consent::Asked,
     metadata::AUTHORIZE,
     pages::{self, PASSKEYS, Tied},
-    request::{Parameters, Refused},
+    request::Parameters,
 };
 use crate::{Caller, SignInError, Visitor, caller::cookie_named, refusals, secret};
 use axum::{
@@ -66,6 +66,12 @@ impl Browser {
     }
 
     pub(super) fn second_factor_page(&self, next: &Next, challenge: (&str, bool), problem: Option<(StatusCode, &str)>) -> Response {
+    /// Whether its window shows another page, in which we would be a part that nobody sees: pages look so whether somebody is signed in
+    /// (OpenID Connect Core §3.1.2.1, `prompt=none`). Browsers say it, and pages cannot.
+    pub(super) fn is_framed(&self) -> bool {
+        self.headers.get("sec-fetch-dest").is_some_and(|dest| dest == "iframe" || dest == "frame")
+    }
+
         let tie = self.tie().unwrap_or_else(|| Secret::new(Vec::new()));
         let (proof, path, leads_to) = (before_session(&tie, next), next.path(), next.leads_to());
         pages::second_factor(Tied { proof: &proof, next: &path, leads_to: leads_to.as_deref() }, challenge, problem).into_response()
@@ -146,15 +152,6 @@ pub(super) fn set_cookie(response: &mut Response, cookie: &str) {
 
 pub(super) fn out_of_date() -> Response {
     pages::refused(StatusCode::BAD_REQUEST, OUT_OF_DATE).into_response()
-}
-
-/// What a request gets that nobody is asked about.
-pub(super) fn answer_of(refused: Refused) -> Answered {
-    match refused {
-        Refused::Page(text) => Ok(pages::refused(StatusCode::BAD_REQUEST, text).into_response()),
-        Refused::Redirect(address) => Ok(see_other(&address)),
-        Refused::Ours(error) => Err(error.into()),
-    }
 }
 
 /// What somebody is told whose sign-in was refused; our own faults are told like everywhere.

@@ -1,6 +1,6 @@
 //! What people see who are asked by a program: the words and fields of each page. What their answers do is [`browser`](super::browser)'s.
 
-use super::{AuthorizationRequest, Client, Scope, device::Waiting, forms::DEVICE};
+use super::{AuthorizationRequest, Client, Scope, device::Waiting, forms::DEVICE, request::Why};
 use crate::{
     OrganisationInfo, PasskeyInfo,
     page::{Field, Form, Page},
@@ -130,6 +130,14 @@ pub(super) fn device_consent(
     ]);
     let page = page.text("If the code is not the one that you see, or you did not start it, say no: somebody wants to use your account.");
     page.form(decision(Form::to(DEVICE_ANSWER).hidden("user_code", user_code), tied, organisations, &waiting.scope))
+}
+
+/// What somebody sees whom a program would be told about that they have not let in: where that leads, and why.
+pub(super) fn turned_away(request: &AuthorizationRequest, (_, why): Why, address: &str) -> Page {
+    let page = Page::new("This does not go").status(StatusCode::BAD_REQUEST);
+    let page = page.text(&format!("A program sent you here and gets nothing from us: {why}."));
+    let page = page.text("It is no part of this installation, and nothing was told to it. Go on only if you know where this leads:");
+    page.facts([("It calls itself", request.client.name.clone()), ("It is at", request.leads_to())]).link("Go back to it", address)
 }
 
 /// An answer that nothing follows.

@@ -2,7 +2,8 @@
 //! anything is answered.
 //!
 //! Until it is known that the client exists and that the address is registered for it, nothing is ever sent to that address: the
-//! person sees a page of ours. From then on the client is told what is wrong, with `state` and with our name (RFC 9207).
+//! person sees a page of ours. From then on the client is told what is wrong, with `state` and with our name (RFC 9207): at once where it
+//! is trusted, and otherwise once the person has seen where that leads ([`browser`](super::browser)).
 
 use super::{
     Client, Scope,
@@ -45,13 +46,16 @@ pub(crate) struct Prompt {
     pub(crate) consent: bool,
 }
 
+/// Why a client gets nothing, in the words of RFC 6749 §4.1.2.1 and in ours.
+pub(crate) type Why = (&'static str, &'static str);
+
 /// A request that nobody is asked about.
 #[derive(Debug)]
 pub(crate) enum Refused {
     /// It is told to the person, on a page of ours.
     Page(&'static str),
-    /// It is told to the client, at this address.
-    Redirect(String),
+    /// It is told to the client, at its address, if the browser may be sent there.
+    Client(Box<AuthorizationRequest>, Why),
     Ours(StateError),
 }
 
@@ -112,14 +116,14 @@ impl Accounts {
         };
         match request.complete(&parameters) {
             Ok(()) => Ok(request),
-            Err((error, description)) => Err(Refused::Redirect(request.refusal(error, description))),
+            Err(why) => Err(Refused::Client(Box::new(request), why)),
         }
     }
 }
 
 impl AuthorizationRequest {
     /// Checks what the client may be told about.
-    fn complete(&mut self, parameters: &Parameters) -> Result<(), (&'static str, &'static str)> {
+    fn complete(&mut self, parameters: &Parameters) -> Result<(), Why> {
         if parameters.repeated() {
             return Err(("invalid_request", "every parameter comes once"));
         }
@@ -162,7 +166,7 @@ impl AuthorizationRequest {
     }
 
     /// Where a refusal is told.
-    pub(crate) fn refusal(&self, error: &str, description: &str) -> String {
+    pub(crate) fn refusal(&self, (error, description): Why) -> String {
         self.answer(&[("error", error), ("error_description", description)])
     }
 
@@ -183,7 +187,7 @@ impl AuthorizationRequest {
     }
 }
 
-fn prompt(text: &str) -> Result<Prompt, (&'static str, &'static str)> {
+fn prompt(text: &str) -> Result<Prompt, Why> {
     let mut prompt = Prompt::default();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         match word {

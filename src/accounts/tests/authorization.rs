@@ -169,6 +169,11 @@ async fn nobody_is_sent_to_an_address_before_client_and_address_are_known() {
 async fn what_else_is_wrong_is_told_to_the_client_with_state_and_issuer() {
     let door = Door::new().await;
     let app = App::new(&door).await;
+    let mut browser = Browser::default();
+    let page = browser.get(&door, &app.path(&[])).await;
+    let consent = browser.sign_in(&door, &page, PASSWORD).await;
+    allow(&mut browser, &door, &consent).await;
+    door.world.pass(Duration::from_secs(60));
     for (changes, error) in [
         (&[("response_type", "-")][..], "invalid_request"),
         (&[("response_type", "token")], "unsupported_response_type"),
@@ -183,13 +188,14 @@ async fn what_else_is_wrong_is_told_to_the_client_with_state_and_issuer() {
         (&[("scope", "account")], "invalid_scope"),
         (&[("prompt", "none login")], "invalid_request"),
         (&[("prompt", "dance")], "invalid_request"),
-        (&[("prompt", "none")], "login_required"),
+        (&[("prompt", "none"), ("max_age", "10")], "login_required"),
+        (&[("prompt", "none"), ("scope", "members:write")], "consent_required"),
         (&[("max_age", "old")], "invalid_request"),
         (&[("request", "x")], "request_not_supported"),
         (&[("request_uri", "https://evil.example")], "request_uri_not_supported"),
         (&[("nonce", "a"), ("nonce", "b")], "invalid_request"),
     ] {
-        let answer = door.get(&app.path(changes), &[]).await;
+        let answer = browser.get(&door, &app.path(changes)).await;
         let address = location(&answer).unwrap_or_else(|| panic!("{changes:?}: {}", answer.text));
         assert!(
             answer.status == StatusCode::SEE_OTHER && address.starts_with(&format!("{CALLBACK}?error={error}&")),
@@ -283,7 +289,8 @@ async fn a_consent_is_remembered_listed_and_taken_back() {
     let withdrawn = door.ask(Method::DELETE, &path, &[("cookie", &cookies), OURS], None).await;
     assert_eq!(withdrawn.status, StatusCode::NO_CONTENT);
     assert_eq!(members(&door, &access).await, StatusCode::UNAUTHORIZED);
-    let silent = browser.get(&door, &app.path(&[("prompt", "none")])).await;
+    let fields = [("cookie", cookies.as_str()), ("sec-fetch-dest", "iframe")];
+    let silent = door.get(&app.path(&[("prompt", "none")]), &fields).await;
     assert_eq!(parameter(&location(&silent).expect("an address"), "error").as_deref(), Some("consent_required"));
     let again = door.ask(Method::DELETE, &path, &[("cookie", &cookies), OURS], None).await;
     assert_eq!(again.status, StatusCode::NOT_FOUND);
@@ -319,4 +326,62 @@ async fn a_code_that_is_shown_while_its_consent_is_taken_back_gives_nothing_that
         assert_eq!(members(&door, &text(&answer, "access_token")).await, StatusCode::UNAUTHORIZED);
     }
     assert!(accounts.consents(door.world.ann.id).await.expect("consents").is_empty());
+}
+
+#[tokio::test]
+async fn nobody_is_sent_on_to_a_program_that_they_have_not_let_in_before_they_have_seen_a_page_of_ours() {
+    let door = Door::new().await;
+    let app = App::new(&door).await;
+    let (silent, wrong) = (app.path(&[("prompt", "none")]), app.path(&[("scope", "root")]));
+    let mut ann = Browser::default();
+    let page = ann.get(&door, "/device").await;
+    ann.sign_in(&door, &page, PASSWORD).await;
+    for browser in [&mut Browser::default(), &mut ann] {
+        for (path, error) in [(&silent, "_required"), (&wrong, "invalid_scope")] {
+            let answer = browser.get(&door, path).await;
+            assert_eq!((answer.status, location(&answer)), (StatusCode::BAD_REQUEST, None), "{path}");
+            // The way on is a link, for who wants to go there.
+            assert!(
+                answer.text.contains("href=\"https://app.example.com/callback?error=") && answer.text.contains(error),
+                "{}",
+                answer.text
+            );
+            assert!(answer.text.contains("App &lt;b&gt;") && answer.text.contains("It is at"), "{}", answer.text);
+            let unseen = [("cookie", browser.cookies()), ("sec-fetch-dest", "iframe".to_owned())];
+            let unseen = door.get(path, &unseen.each_ref().map(|(name, value)| (*name, value.as_str()))).await;
+            assert_eq!(unseen.status, StatusCode::SEE_OTHER, "pages ask in a part of them that nobody sees");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_the_operator_vouches_for_is_told_at_once() {
+    let door = Door::new().await;
+    let new = crate::NewClient {
+        name: "Portal".to_owned(),
+        role: crate::Role::Viewer,
+        rights: Vec::new(),
+        authentication: crate::Authentication::None,
+        redirect_uris: vec![CALLBACK.to_owned().try_into().expect("an address")],
+        keys: Vec::new(),
+        device_code: false,
+    };
+    let (info, _) = door.world.accounts.make_installation_client(new, false).await.expect("made");
+    let app = App { id: info.id.to_string(), secret: String::new() };
+    let silent = door.get(&app.path(&[("prompt", "none"), ("scope", "openid")]), &[]).await;
+    assert_eq!(parameter(&location(&silent).expect("an address"), "error").as_deref(), Some("login_required"));
+}
+
+#[tokio::test]
+async fn nobody_makes_the_mark_of_a_sign_in_themselves() {
+    let door = Door::new().await;
+    let app = App::new(&door).await;
+    let mut browser = Browser::default();
+    let page = browser.get(&door, "/device").await;
+    browser.sign_in(&door, &page, PASSWORD).await;
+    let path = app.path(&[("prompt", "login")]);
+    let query = path.split_once('?').expect("a query").1;
+    let forged = browser.unkeyed_tie(&door, "session for a request", query).await;
+    let answer = browser.get(&door, &format!("{path}&gatehouse_signed_in={forged}")).await;
+    assert!(answer.text.contains("Password"), "{}", answer.text);
 }
