@@ -9,9 +9,11 @@ use crate::{
     rows::{self, MARK, SESSIONS, SESSIONS_OF},
     secret::{self, DIGEST_BYTES, Digest},
 };
+use data_encoding::BASE64URL_NOPAD;
 use gatehouse_base::{Fault, Kind};
-use gatehouse_store::Batch;
+use gatehouse_store::{Batch, codec::Bytes};
 use gatehouse_types::{PersonId, Secret, UnixTime};
+use ring::hmac;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr, time::Duration};
@@ -35,6 +37,24 @@ pub(crate) enum Shown {
     SecondFactor,
     /// Less than the person has to show when they sign in.
     Less,
+}
+
+/// What forms in a session are tied with: the server alone knows it, and the browser that has the session does not. It goes with the session.
+#[derive(Clone, Copy)]
+pub(crate) struct FormKey(Digest);
+
+impl FormKey {
+    /// What shows that we made a text for this session.
+    pub(crate) fn tie(&self, purpose: &str, about: &str) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        BASE64URL_NOPAD.encode(hmac::sign(&key, &[purpose.as_bytes(), b"\0", about.as_bytes()].concat()).as_ref())
+    }
+}
+
+impl fmt::Debug for FormKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("FormKey(…)")
+    }
 }
 
 /// A session that has just begun. Its secret is shown once, to the one that it is for.
@@ -79,6 +99,9 @@ pub(crate) struct Session {
     /// When all that the person has to show was shown last.
     #[serde(default)]
     proven: Option<UnixTime>,
+    /// What its forms are tied with; those from before it was kept have none.
+    #[serde(default)]
+    form_key: Bytes,
 }
 
 /// There is no such session.
@@ -107,6 +130,10 @@ impl Session {
 
     fn is_over(&self, now: UnixTime, config: &Config) -> bool {
         now >= self.began + config.session_lifetime || now >= self.seen + config.session_idle
+    }
+
+    pub(crate) fn form_key(&self) -> Option<FormKey> {
+        Digest::try_from(&*self.form_key).ok().map(FormKey)
     }
 }
 
@@ -154,8 +181,11 @@ impl Accounts {
         }
         let secret = secret::draw(&*self.random);
         let id = secret::digest_of(PURPOSE, &secret);
+        let mut form_key = vec![0; DIGEST_BYTES];
+        self.random.fill(&mut form_key);
         let session = Session {
             person,
+            form_key: form_key.into(),
             began: now,
             seen: now,
             address: from.address,

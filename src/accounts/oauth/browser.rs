@@ -169,7 +169,7 @@ impl Accounts {
         }
         // For this very request, in this session: otherwise there would be no end to it.
         let shown = Parameters::read(query).and_then(|parameters| parameters.one(FRESH).map(str::to_owned));
-        shown.is_some_and(|shown| same(&shown, &fresh(&asked.session.0, without_fresh(query)))) && age < FRESH_FOR
+        shown.is_some_and(|shown| same(&shown, &fresh(&asked.key, without_fresh(query)))) && age < FRESH_FOR
     }
 
     /// The organisation in which a program may act without asking again.
@@ -307,7 +307,9 @@ impl Accounts {
             Next::Authorize(query) => {
                 let bare = without_fresh(query);
                 let (id, _) = self.session(&session.secret).await?.ok_or(StateError::Contention)?;
-                format!("{AUTHORIZE}?{bare}&{FRESH}={}", fresh(&id.0, bare))
+                let (row, _) = self.session_proof(id).await?.ok_or(StateError::Contention)?;
+                let mark = row.value.form_key().map(|key| fresh(&key, bare)).unwrap_or_default();
+                format!("{AUTHORIZE}?{bare}&{FRESH}={mark}")
             }
             Next::Device(_) | Next::Passkeys => next.path(),
         });
@@ -325,6 +327,7 @@ impl Accounts {
     /// Who is asked, where somebody is signed in.
     pub(super) async fn asked(&self, browser: &Browser) -> Result<Option<Asked>, StateError> {
         let Some((person, session)) = browser.caller.as_ref().and_then(Caller::in_session) else { return Ok(None) };
-        Ok(self.session_proof(session).await?.map(|(_, proof): (_, Proof)| Asked { person, session, proof }))
+        let found = self.session_proof(session).await?;
+        Ok(found.and_then(|(row, proof): (_, Proof)| Some(Asked { person, session, proof, key: row.value.form_key()? })))
     }
 }

@@ -4,7 +4,7 @@ use super::{Scope, grants::Proof};
 use crate::{
     Accounts, Happening, OrganisationInfo, StateError, Visitor,
     rows::{self, by_person},
-    session::SessionId,
+    session::{FormKey, SessionId},
 };
 use gatehouse_base::{Fault, Kind};
 use gatehouse_store::{Batch, Key, Range, Table, codec};
@@ -67,6 +67,7 @@ pub(crate) struct Asked {
     pub(crate) person: PersonId,
     pub(crate) session: SessionId,
     pub(crate) proof: Proof,
+    pub(crate) key: FormKey,
 }
 
 impl Accounts {
@@ -138,12 +139,12 @@ impl Accounts {
         Ok(row.map(|row| row.rewritten()))
     }
 
-    /// Remembers a consent, in a batch that tells of it. Answers since when it stands.
     /// Whether somebody has let a program act for them anywhere.
     pub(crate) async fn has_consented(&self, person: PersonId, client: &str) -> Result<bool, StateError> {
         Ok(self.consents_of(person).await?.iter().any(|(_, id, _)| id == client))
     }
 
+    /// Remembers a consent, in a batch that tells of it. Answers since when it stands.
     pub(crate) async fn consenting(
         &self,
         batch: Batch,

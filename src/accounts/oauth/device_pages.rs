@@ -3,7 +3,7 @@
 use super::{
     Scope,
     consent::Asked,
-    device::UserCodeError,
+    device::{UserCodeError, Waiting},
     forms::{Answered, Browser, DEVICE, From, In, Next, form, in_session, out_of_date, page, same},
     pages::{self, DEVICE_ANSWER, Tied},
     request::Parameters,
@@ -116,15 +116,20 @@ impl Accounts {
             Ok(()) if allowed.is_some() => Ok(pages::done("Done", "The program goes on. You can close this page.").into_response()),
             Ok(()) => Ok(pages::done("Nothing was allowed", "The program was told no. You can close this page.").into_response()),
             Err(UserCodeError::State(error)) => Err(error.into()),
+            Err(error @ UserCodeError::Wait { .. }) => {
+                Ok(pages::refused(StatusCode::TOO_MANY_REQUESTS, &error.to_string()).into_response())
+            }
             Err(error) => Ok(pages::refused(StatusCode::BAD_REQUEST, &error.to_string()).into_response()),
         }
     }
 
     /// Takes an answer in one of the person's organisations.
     async fn answer_in(&self, asked: &Asked, user_code: &str, organisation: Option<&str>, from: &Visitor) -> Result<(), UserCodeError> {
+        // An answer to a code that is none is a guess at one like any other.
+        let (_, Waiting { client, scope, .. }) = self.find_user_code(asked, user_code, from).await?;
         let mut yes: Option<(_, Scope)> = None;
         if let Some(organisation) = organisation {
-            let (client, scope) = self.asked_by(user_code).await?.ok_or(UserCodeError::Unknown)?;
+            let client = self.client(&client).await?.ok_or(UserCodeError::Unknown)?;
             let organisations = self.organisations_for(asked.person, &client).await?;
             let chosen = organisations.iter().find(|own| own.id.to_string() == organisation).ok_or(UserCodeError::Unknown)?;
             yes = Some((chosen.id, scope.within(chosen.role)));

@@ -1,7 +1,8 @@
 //! What ties people's forms to the browsers that they were sent to, and the answers that browsers get.
 //!
-//! A tie is a digest over something that only that browser has and what the form is about. Another site can make a browser send a
-//! form, and cannot know its tie.
+//! Before somebody signs in, a tie is a digest over a cookie and what the form is about: another site can make a browser send a form, and
+//! cannot know its tie. In a session it is keyed by what only the server knows, since the person must not make ties either: a tie says that
+//! they were shown a page, after the waiting that belongs to it.
 
 use super::{
     consent::Asked,
@@ -9,7 +10,7 @@ use super::{
     pages::{self, PASSKEYS, Tied},
     request::Parameters,
 };
-use crate::{Caller, SignInError, Visitor, caller::cookie_named, refusals, secret};
+use crate::{Caller, SignInError, Visitor, caller::cookie_named, refusals, secret, session::FormKey};
 use axum::{
     Extension,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -65,13 +66,13 @@ impl Browser {
         tied && site.is_none_or(|site| site == "same-origin")
     }
 
-    pub(super) fn second_factor_page(&self, next: &Next, challenge: (&str, bool), problem: Option<(StatusCode, &str)>) -> Response {
     /// Whether its window shows another page, in which we would be a part that nobody sees: pages look so whether somebody is signed in
     /// (OpenID Connect Core §3.1.2.1, `prompt=none`). Browsers say it, and pages cannot.
     pub(super) fn is_framed(&self) -> bool {
         self.headers.get("sec-fetch-dest").is_some_and(|dest| dest == "iframe" || dest == "frame")
     }
 
+    pub(super) fn second_factor_page(&self, next: &Next, challenge: (&str, bool), problem: Option<(StatusCode, &str)>) -> Response {
         let tie = self.tie().unwrap_or_else(|| Secret::new(Vec::new()));
         let (proof, path, leads_to) = (before_session(&tie, next), next.path(), next.leads_to());
         pages::second_factor(Tied { proof: &proof, next: &path, leads_to: leads_to.as_deref() }, challenge, problem).into_response()
@@ -109,22 +110,18 @@ impl Next {
 
 /// The tie of a form to a browser in which nobody has signed in.
 pub(super) fn before_session(tie: &Secret, next: &Next) -> String {
-    digest("form before a session", tie.expose(), &next.path())
+    let text = [tie.expose(), b"\0", next.path().as_bytes()].concat();
+    BASE64URL_NOPAD.encode(&secret::digest_of("form before a session", &Secret::new(text)))
 }
 
 /// The tie of a form to somebody's session.
 pub(super) fn in_session(asked: &Asked, about: &str) -> String {
-    digest("form in a session", &asked.session.0, about)
+    asked.key.tie("form in a session", about)
 }
 
 /// What shows that a session began for a request.
-pub(super) fn fresh(session: &[u8], query: &str) -> String {
-    digest("session for a request", session, query)
-}
-
-fn digest(purpose: &str, tie: &[u8], about: &str) -> String {
-    let text = [tie, b"\0", about.as_bytes()].concat();
-    BASE64URL_NOPAD.encode(&secret::digest_of(purpose, &Secret::new(text)))
+pub(super) fn fresh(key: &FormKey, query: &str) -> String {
+    key.tie("session for a request", query)
 }
 
 /// A request without the mark of a session that began for it.

@@ -364,6 +364,8 @@ async fn a_program_that_the_operator_vouches_for_is_told_at_once() {
         authentication: crate::Authentication::None,
         redirect_uris: vec![CALLBACK.to_owned().try_into().expect("an address")],
         keys: Vec::new(),
+        certificate: None,
+        bound: false,
         device_code: false,
     };
     let (info, _) = door.world.accounts.make_installation_client(new, false).await.expect("made");

@@ -2,6 +2,7 @@
 
 use super::doors::{Answer, Door};
 use axum::http::{Method, StatusCode, header};
+use gatehouse_types::Secret;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Default)]
@@ -68,6 +69,14 @@ impl Browser {
             Some(path) if answer.status == StatusCode::SEE_OTHER => self.get(door, &path).await,
             _ => answer,
         }
+    }
+
+    /// What somebody can make of their own session's cookie, who knows how ties were made once.
+    pub(super) async fn unkeyed_tie(&self, door: &Door, purpose: &str, about: &str) -> String {
+        let secret = Secret::from(self.cookies.get("__Host-gatehouse-session").expect("a session").clone());
+        let (id, _) = door.world.accounts.session(&secret).await.expect("read").expect("it goes on");
+        let text = [id.0.as_slice(), b"\0", about.as_bytes()].concat();
+        data_encoding::BASE64URL_NOPAD.encode(&crate::secret::digest_of(purpose, &Secret::new(text)))
     }
 
     pub(super) fn cookies(&self) -> String {

@@ -6,10 +6,14 @@ use super::{
     browser::{Browser, Form},
     doors::{Answer, Door},
 };
-use crate::COMMAND_LINE;
+use crate::{
+    COMMAND_LINE,
+    oauth::{DEVICE_CODES, USER_CODES},
+};
 use axum::http::{StatusCode, header};
+use gatehouse_store::Range;
 use serde_json::json;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -179,4 +183,53 @@ async fn a_consent_that_was_taken_back_before_the_program_asked_again_is_none() 
     let (accounts, from) = (&door.world.accounts, super::from("192.0.2.1"));
     accounts.withdraw_consent(door.world.ann.id, COMMAND_LINE, &from).await.expect("withdrawn");
     assert_eq!(text(&poll(&door, &begun).await, "error"), "access_denied");
+}
+
+#[tokio::test]
+async fn nobody_answers_to_a_code_that_they_were_not_shown() {
+    let door = Door::new().await;
+    let begun = begin(&door).await;
+    let mut browser = Browser::default();
+    let page = browser.get(&door, "/device").await;
+    browser.sign_in(&door, &page, PASSWORD).await;
+    let home = door.world.ann_at_home().await.organisation.to_string();
+    for user_code in [text(&begun, "user_code").replace('-', ""), "BCDFGHJK".to_owned()] {
+        let proof = browser.unkeyed_tie(&door, "form in a session", &format!("/device/answer {user_code}")).await;
+        let fields = [("proof", proof.as_str()), ("user_code", &user_code), ("organisation", &home), ("answer", "yes")];
+        let forged = Form { action: "/device/answer".to_owned(), fields: BTreeMap::new(), options: Vec::new() }.with(&fields);
+        let answer = browser.send(&door, &forged).await;
+        assert!(answer.status == StatusCode::BAD_REQUEST && answer.text.contains("was not opened here"), "{}", answer.text);
+    }
+    assert_eq!(text(&poll(&door, &begun).await, "error"), "authorization_pending");
+}
+
+#[tokio::test]
+async fn answers_to_codes_that_are_over_are_guesses_like_others() {
+    let door = Door::new().await;
+    let begun = begin(&door).await;
+    let mut browser = Browser::default();
+    let page = asked(&mut browser, &door, &text(&begun, "user_code")).await;
+    assert_eq!(allow(&mut browser, &door, &page).await.status, StatusCode::OK);
+    for _ in 0..4 {
+        assert_eq!(allow(&mut browser, &door, &page).await.status, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(allow(&mut browser, &door, &page).await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn whoever_has_to_give_way_is_gone_from_the_store_as_well() {
+    let door = Door::with(|config| config.device_codes = 10).await;
+    let accounts = &door.world.accounts;
+    let begin = async |address: &str| {
+        let begun = accounts.begin_device_code(COMMAND_LINE, "openid".parse().expect("a scope"), &super::from(address)).await;
+        begun.expect("kept").is_some()
+    };
+    for host in 0..10 {
+        assert!(begin(&format!("198.51.100.{host}")).await);
+    }
+    assert!(!begin("198.51.100.77").await, "nobody has more than this network");
+    assert!(begin("203.0.113.1").await);
+    for table in [DEVICE_CODES, USER_CODES] {
+        assert_eq!(accounts.events.store().scan(table, Range::all(), 100).await.expect("read").len(), 10);
+    }
 }

@@ -126,6 +126,8 @@ async fn an_invitation_of_a_program_is_worth_nothing_without_the_program() {
             authentication: Authentication::Secret,
             redirect_uris: Vec::new(),
             keys: Vec::new(),
+            certificate: None,
+            bound: false,
             device_code: false,
         };
         let (client, _) = world.accounts.make_client(&home, new).await.expect("made");
