@@ -20,7 +20,7 @@ pub const METRICS: &[Metric] = &[
         name: REFUSED,
         kind: MetricKind::Counter,
         labels: &["reason"],
-        help: "Proofs that were refused: a wrong `password` or `code`, one that came too soon after others (`throttled`), or while all places \
+        help: "Proofs that were refused: a wrong `password`, `code` or `passkey`, one that came too soon after others (`throttled`), or while all places \
                for passwords were taken (`busy`).",
     },
     Metric { name: PROGRAMS, kind: MetricKind::Counter, labels: &["grant"], help: "Tokens that programs got, by the kind of grant." },

@@ -5,7 +5,7 @@
 //!
 //! A request's credentials become a [`Caller`] in [`Gate`], which the HTTP door runs before anything else. Permissions
 //! ([`ActForSelf`], [`ActInSession`], [`ReadMembers`], [`ManageMembers`]) turn the caller into a proof that operations demand:
-//! a [`Member`] is made by nothing but such a check. [`routes`] are the paths of `/v1`.
+//! a [`Member`] is made by nothing but such a check, and neither is [`SteppedUp`], which what is dangerous demands. [`routes`] are the paths of `/v1`.
 //!
 //! Nothing that is kept gives a secret away: passwords are Argon2id, what we hand out is kept as a digest, what must be
 //! read again is sealed under the key-encryption key, and each person's history is encrypted under a key of its own.

@@ -33,8 +33,10 @@ pub struct SessionId(pub(crate) Digest);
 pub(crate) enum Shown {
     /// The password, where that is all that there is.
     Password,
-    /// A second factor or a passkey.
+    /// The password and a second factor.
     SecondFactor,
+    /// A passkey that made sure of its owner, and no password.
+    Passkey,
     /// Less than the person has to show when they sign in.
     Less,
 }
@@ -96,6 +98,9 @@ pub(crate) struct Session {
     /// Whether it began with a second factor.
     #[serde(default)]
     second_factor: bool,
+    /// Whether it began with a passkey and without a password.
+    #[serde(default)]
+    passkey: bool,
     /// When all that the person has to show was shown last.
     #[serde(default)]
     proven: Option<UnixTime>,
@@ -168,7 +173,8 @@ impl Accounts {
         shown: Shown,
         from: &Visitor,
     ) -> Result<(Batch, NewSession), StateError> {
-        let second_factor = shown == Shown::SecondFactor;
+        let passkey = shown == Shown::Passkey;
+        let second_factor = passkey || shown == Shown::SecondFactor;
         let now = self.clock.now();
         let mut batch = batch;
         let mut kept = self.kept_sessions(person).await?;
@@ -191,6 +197,7 @@ impl Accounts {
             address: from.address,
             agent: from.agent.clone(),
             second_factor,
+            passkey,
             proven: (shown != Shown::Less).then_some(now),
         };
         let batch = batch.and(rows::new(SESSIONS, id, &session)).put(SESSIONS_OF, rows::of_person(person, &id), MARK);
@@ -202,7 +209,7 @@ impl Accounts {
         let row = rows::find::<Session>(&self.events, SESSIONS, id.0).await?;
         let row = row.filter(|row| !row.value.is_over(self.clock.now(), &self.config));
         Ok(row.map(|row| {
-            let proof = Proof { at: row.value.began, second_factor: row.value.second_factor };
+            let proof = Proof { at: row.value.began, second_factor: row.value.second_factor, passkey: row.value.passkey };
             (row, proof)
         }))
     }

@@ -3,7 +3,7 @@
 
 use super::{
     Client, ClientId, KeyError, Scope, Word,
-    grants::{Grant, Granting},
+    grants::{Grant, Granting, Proof},
     mutual_tls::Confirmation,
 };
 use crate::{Accounts, Right, StateError, rows};
@@ -208,7 +208,12 @@ impl Accounts {
             iat: now.secs(),
             exp: (now + LIFETIME).secs(),
             auth_time: grant.proof.at.secs(),
-            amr: if grant.proof.second_factor { &["pwd", "mfa"] } else { &["pwd"] },
+            // RFC 8176 §2: a key that was proven to be had, and its owner made sure of.
+            amr: match grant.proof {
+                Proof { passkey: true, .. } => &["pop", "mfa"],
+                Proof { second_factor: true, .. } => &["pwd", "mfa"],
+                _ => &["pwd"],
+            },
             at_hash: BASE64URL_NOPAD.encode(half),
             nonce,
         };

@@ -57,6 +57,9 @@ pub(crate) struct Grant {
 pub(crate) struct Proof {
     pub(crate) at: UnixTime,
     pub(crate) second_factor: bool,
+    /// With a passkey and without a password.
+    #[serde(default)]
+    pub(crate) passkey: bool,
 }
 
 /// What is kept of a refresh token.

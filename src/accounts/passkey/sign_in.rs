@@ -99,7 +99,7 @@ impl Accounts {
             let batch = row.rewritten().and(passkey.rewritten()).and(letter);
             let happening = Happening::SignedInWithPasskey { passkey: shown(&key) };
             let batch = self.telling(batch, person, happening, Some(from)).await?;
-            Ok(self.beginning_session(batch, person, Shown::SecondFactor, from).await?)
+            Ok(self.beginning_session(batch, person, Shown::Passkey, from).await?)
         })
         .await
         .inspect(|_| counters::signed_in(true))

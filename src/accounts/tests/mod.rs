@@ -19,6 +19,7 @@ mod oauth;
 mod onboarding;
 mod organisations;
 mod pages;
+mod passkey_pages;
 mod passkeys;
 mod post;
 mod powers;
