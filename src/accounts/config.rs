@@ -17,7 +17,8 @@ pub struct Config {
     pub refresh_lifetime: Duration,
     /// Command lines and the like that wait for somebody's answer at once at most. Default 10,000.
     pub device_codes: usize,
-    /// With what kind of keys tokens are signed from the next key on: `es256` (default) or `eddsa`.
+    /// With what kind of keys tokens are signed from the next key on: `es256` (default), `eddsa`, or `rs256` for services that read
+    /// nothing else.
     pub token_keys: TokenKeys,
     /// Whether anybody may register. Default `false`: people are invited, or added at the console.
     pub registration: bool,
@@ -55,17 +56,19 @@ pub struct Config {
     pub providers: gatehouse_openid::Config,
 }
 
-/// A kind of key that signs tokens. Those of the other kind that exist go on until their time is over.
+/// A kind of key that signs tokens. Those of another kind that exist go on until their time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKeys {
     /// ECDSA on P-256 with SHA-256, which every library reads.
     Es256,
     /// Ed25519 (RFC 8037).
     EdDsa,
+    /// RSA of 2048 bits with SHA-256, in the older form (PKCS #1 v1.5).
+    Rs256,
 }
 
 impl Choice for TokenKeys {
-    const ALL: &'static [(&'static str, Self)] = &[("es256", Self::Es256), ("eddsa", Self::EdDsa)];
+    const ALL: &'static [(&'static str, Self)] = &[("es256", Self::Es256), ("eddsa", Self::EdDsa), ("rs256", Self::Rs256)];
 }
 
 impl Default for Config {

@@ -6,6 +6,7 @@
 
 use crate::{
     codec::{self, Bytes, CodecError},
+    rsa_key::RsaKey,
     seal::{Binding, Envelope, Lock, LockError, StretchCost, Wrapping},
     unlock::{Key as SecretKey, PASSPHRASE_MIN, Unlock},
 };
@@ -201,11 +202,27 @@ impl Keyring {
     /// When we do not issue with such keys.
     pub fn generate(&self, purpose: &str, algorithm: KeyAlgorithm, now: UnixTime) -> Result<NewKey, KeyringError> {
         let key = SoftwareKey::generate(algorithm).map_err(KeyringError::PrivateKey)?;
-        let fingerprint = key.public_key().fingerprint();
+        let pkcs8 = key.to_pkcs8().clone();
+        Ok(self.seal_new(Arc::new(key), &pkcs8, purpose, now))
+    }
+
+    /// Makes an RSA key, which signs tokens and no certificates. It is written when the caller commits the batch. This takes a good part of
+    /// a second.
+    ///
+    /// # Errors
+    /// The operating system gives no random bytes.
+    pub fn generate_rsa(&self, purpose: &str, now: UnixTime) -> Result<NewKey, KeyringError> {
+        let key = RsaKey::generate().map_err(KeyringError::PrivateKey)?;
+        let pkcs8 = key.to_pkcs8().clone();
+        Ok(self.seal_new(Arc::new(key), &pkcs8, purpose, now))
+    }
+
+    fn seal_new(&self, signer: Arc<dyn Signer>, pkcs8: &Secret, purpose: &str, now: UnixTime) -> NewKey {
+        let fingerprint = signer.public_key().fingerprint();
         let opened = self.current();
         let binding = Binding { key_id: fingerprint.as_bytes(), purpose, version: ENTRY_VERSION };
-        let envelope = Envelope::seal(key.to_pkcs8(), &opened.wrapping, &binding, &*self.random);
-        Ok(self.prepare(Arc::new(key), purpose, Custody::Sealed(envelope), opened.lock_version, now))
+        let envelope = Envelope::seal(pkcs8, &opened.wrapping, &binding, &*self.random);
+        self.prepare(signer, purpose, Custody::Sealed(envelope), opened.lock_version, now)
     }
 
     /// Takes a key in that lives in a token. It is written when the caller commits the batch.
@@ -250,7 +267,12 @@ impl Keyring {
             Custody::Sealed(envelope) => {
                 let binding = Binding { key_id: key.as_bytes(), purpose: &entry.purpose, version: ENTRY_VERSION };
                 let pkcs8 = envelope.open(&self.current().wrapping, &binding).map_err(|_| KeyringError::DamagedEntry(*key))?;
-                (Arc::new(SoftwareKey::from_pkcs8(pkcs8).map_err(KeyringError::PrivateKey)?), None)
+                let is_rsa = PublicKey::from_spki_der(&entry.spki).is_ok_and(|key| matches!(key.algorithm(), KeyAlgorithm::Rsa { .. }));
+                let signer: Arc<dyn Signer> = match is_rsa {
+                    true => Arc::new(RsaKey::from_pkcs8(pkcs8).map_err(KeyringError::PrivateKey)?),
+                    false => Arc::new(SoftwareKey::from_pkcs8(pkcs8).map_err(KeyringError::PrivateKey)?),
+                };
+                (signer, None)
             }
             Custody::Token(uri) => {
                 let tokens = self.tokens.as_ref().ok_or_else(|| KeyringError::NoToken { key: *key, uri: uri.clone() })?;

@@ -36,6 +36,7 @@ pub mod recipient;
 mod record;
 mod restore;
 mod revoke;
+mod rsa_key;
 mod seal;
 pub mod sealed_stream;
 mod seat;

@@ -26,6 +26,7 @@ pub(super) struct Header {
 pub(super) fn algorithm_of(key: &PublicKey) -> Option<(&'static str, SignatureAlgorithm)> {
     match key.algorithm() {
         gatehouse_pki::KeyAlgorithm::P256 => Some(("ES256", SignatureAlgorithm::EcdsaSha256)),
+        gatehouse_pki::KeyAlgorithm::Rsa { .. } => Some(("RS256", SignatureAlgorithm::RsaPkcs1Sha256)),
         gatehouse_pki::KeyAlgorithm::Ed25519 => Some(("EdDSA", SignatureAlgorithm::Ed25519)),
         _ => None,
     }

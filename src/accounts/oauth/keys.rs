@@ -33,6 +33,10 @@ const KNOWN_BEFORE: Duration = DAY;
 /// How long after that it is published: longer than any token lives.
 const KNOWN_AFTER: Duration = Duration::from_secs(2 * 86_400);
 
+/// The bytes of an RSA modulus of ours, and the DER of the exponent that follows it in a `SubjectPublicKeyInfo`.
+const RSA_MODULUS: usize = 256;
+const RSA_EXPONENT: &[u8] = &[2, 3, 1, 0, 1];
+
 /// A key as it is kept; its private half is in the keyring. A stored type: its old forms must still load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept {
@@ -54,7 +58,7 @@ pub struct SigningKeys {
     events: Events,
     keyring: Keyring,
     clock: Arc<dyn Clock>,
-    makes: KeyAlgorithm,
+    kind: TokenKeys,
     live: Arc<RwLock<Vec<Live>>>,
 }
 
@@ -75,11 +79,7 @@ pub enum KeyError {
 impl SigningKeys {
     /// The keys in this keyring. None signs before [`Self::upkeep`] was called.
     pub fn new(events: Events, keyring: Keyring, clock: Arc<dyn Clock>, kind: TokenKeys) -> Self {
-        let makes = match kind {
-            TokenKeys::Es256 => KeyAlgorithm::P256,
-            TokenKeys::EdDsa => KeyAlgorithm::Ed25519,
-        };
-        Self { events, keyring, clock, makes, live: Arc::default() }
+        Self { events, keyring, clock, kind, live: Arc::default() }
     }
 
     /// Makes the next key when it is time, drops those whose tokens have ended, and takes over what other processes made.
@@ -120,7 +120,15 @@ impl SigningKeys {
     }
 
     async fn make(&self, kept: Kept, now: UnixTime) -> Result<(), KeyError> {
-        let key = self.keyring.generate(PURPOSE, self.makes, now)?;
+        let key = match self.kind {
+            TokenKeys::Es256 => self.keyring.generate(PURPOSE, KeyAlgorithm::P256, now)?,
+            TokenKeys::EdDsa => self.keyring.generate(PURPOSE, KeyAlgorithm::Ed25519, now)?,
+            TokenKeys::Rs256 => {
+                let keyring = self.keyring.clone();
+                let made = tokio::task::spawn_blocking(move || keyring.generate_rsa(PURPOSE, now)).await;
+                made.map_err(|error| SignerError::Away(Box::new(error)))??
+            }
+        };
         let fingerprint = key.signer.public_key().fingerprint();
         let kid = BASE64URL_NOPAD.encode(&fingerprint.as_bytes()[..12]);
         let kept = Kept { fingerprint: fingerprint.as_bytes().to_vec().into(), ..kept };
@@ -185,6 +193,13 @@ fn public(kid: &str, key: &PublicKey) -> Option<Value> {
     if alg == "ES256" {
         let (x, y) = tail(64)?.split_at(32);
         return Some(json!({ "kty": "EC", "crv": "P-256", "use": "sig", "alg": alg, "kid": kid, "x": encoded(x), "y": encoded(y) }));
+    }
+    if alg == "RS256" {
+        // Ours have 2048 bits, and the exponent 65537 in its DER behind them.
+        let (n, exponent) = tail(RSA_MODULUS + RSA_EXPONENT.len())?.split_at(RSA_MODULUS);
+        let is_ours = exponent == RSA_EXPONENT;
+        let (n, e) = (encoded(n), encoded(&RSA_EXPONENT[2..]));
+        return is_ours.then(|| json!({ "kty": "RSA", "use": "sig", "alg": alg, "kid": kid, "n": n, "e": e }));
     }
     Some(json!({ "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": alg, "kid": kid, "x": encoded(tail(32)?) }))
 }

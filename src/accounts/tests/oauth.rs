@@ -202,6 +202,26 @@ async fn keys_overlap_so_that_no_token_loses_its_key() {
 }
 
 #[tokio::test]
+async fn tokens_are_signed_with_rsa_where_services_read_nothing_else() {
+    let world = World::with(|config| config.token_keys = crate::TokenKeys::Rs256).await;
+    let keys = world.accounts.signing_keys();
+    let key = keys.published()["keys"][0].clone();
+    assert_eq!((&key["kty"], &key["alg"], &key["e"]), (&json!("RSA"), &json!("RS256"), &json!("AQAB")));
+    let token = keys.sign("at+jwt", &json!({ "rsa": true })).expect("signed");
+    assert_eq!(keys.claims::<Value>("at+jwt", &token), Some(json!({ "rsa": true })));
+    // As somebody else reads it, who knows the published key alone.
+    let decoded = |text: &str| data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).expect("base 64");
+    let part = |name: &str| decoded(key[name].as_str().expect("text"));
+    let (signed, signature) = token.rsplit_once('.').expect("parts");
+    let public = ring::signature::RsaPublicKeyComponents { n: part("n"), e: part("e") };
+    let verify = |text: &str| public.verify(&ring::signature::RSA_PKCS1_2048_8192_SHA256, text.as_bytes(), &decoded(signature)).is_ok();
+    assert!(verify(signed) && !verify(&format!("{signed}x")));
+    world.pass(Duration::from_secs(89 * 86_400));
+    keys.upkeep().await.expect("upkeep");
+    assert_eq!(keys.published()["keys"].as_array().map(Vec::len), Some(2), "they change like all others");
+}
+
+#[tokio::test]
 async fn a_client_is_never_mightier_than_its_maker_and_its_role() {
     let world = World::new().await;
     let home = world.ann_at_home().await;
