@@ -47,6 +47,8 @@ pub struct Caller {
     /// Whose requests are counted together.
     rate: RateKey,
     standing: Standing,
+    /// The only organisation that it reaches: a session that began through an organisation's own provider is nobody elsewhere.
+    within: Option<OrganisationId>,
     /// Whether it was proven lately who is in the session.
     lately: bool,
 }
@@ -195,15 +197,34 @@ impl Gate {
             };
             let rate = RateKey(format!("token {id}").into());
             let by = Credential::ApiToken;
-            return Ok(Some(Caller { person: Some(grant.person), by, member, rate, standing: Standing::Usual, lately: false }));
+            return Ok(Some(Caller {
+                person: Some(grant.person),
+                by,
+                member,
+                rate,
+                standing: Standing::Usual,
+                lately: false,
+                within: None,
+            }));
         }
         let Some(secret) = cookie(&request.headers) else { return Ok(None) };
         if !is_safe(&request.method) && !comes_from_here(&request.headers) {
             return Err(BadCredentials::ForeignOrigin.into());
         }
-        let Some((session, person, lately)) = self.0.session_lately(&secret).await? else {
+        let found = match self.0.session_lately(&secret).await? {
+            Some((session, person, lately, None)) => Some((session, person, lately, None)),
+            // It ends with the provider through which it began.
+            Some((session, person, lately, Some(via))) => self.0.reach_of(&via).await?.map(|within| (session, person, lately, within)),
+            None => None,
+        };
+        let Some((session, person, lately, within)) = found else {
             request.extensions.insert(Lapsed);
             return Ok(None);
+        };
+        let named = match (named, within) {
+            (Some(Ok(named)), Some(within)) if named != within => Some(Err(NotInOrganisation::NotYours)),
+            (None, Some(within)) => Some(Ok(within)),
+            (named, _) => named,
         };
         let member = match named {
             Some(Err(error)) => Err(error),
@@ -218,7 +239,7 @@ impl Gate {
             Some(_) => Standing::Usual,
         };
         let rate = RateKey(format!("person {person}").into());
-        Ok(Some(Caller { person: Some(person), by: Credential::Session(session), member, rate, standing, lately }))
+        Ok(Some(Caller { person: Some(person), by: Credential::Session(session), member, rate, standing, lately, within }))
     }
 
     /// A program that shows an access token of ours.
@@ -254,7 +275,7 @@ impl Gate {
             None => format!("program {}", bearer.claims.client_id),
         };
         let member = self.unless_suspended(member).await?;
-        Ok(Caller { person, by, member, rate: RateKey(rate.into()), standing: Standing::Usual, lately: false })
+        Ok(Caller { person, by, member, rate: RateKey(rate.into()), standing: Standing::Usual, lately: false, within: None })
     }
 
     async fn member(&self, person: PersonId, named: Option<OrganisationId>) -> Result<Result<Member, NotInOrganisation>, StateError> {
@@ -364,7 +385,10 @@ impl Permission for ActUnconfirmed {
     type Proof = SelfInSession;
 
     fn check(request: &Parts) -> Result<SelfInSession, Problem> {
-        anybody(request)?.self_in_session()
+        let caller = anybody(request)?;
+        // Whoever came through an organisation's provider may leave, too.
+        let (person, session) = caller.session_and_person().ok_or(Denied::Forbidden)?;
+        Ok(SelfInSession { person, session, member: caller.member })
     }
 }
 
@@ -397,13 +421,19 @@ impl Caller {
         if self.lately { Ok(SteppedUp { person, session }) } else { Err(StepUpNeeded.into()) }
     }
 
-    /// Who it is and in which session, where it is somebody in one whose address is confirmed.
-    pub(crate) fn in_session(&self) -> Option<(PersonId, SessionId)> {
-        self.in_any_session().filter(|_| self.standing != Standing::Unconfirmed)
+    /// Who it is and in which session, where it is somebody in one whose address is confirmed, with the only organisation that the session
+    /// reaches, where it is one.
+    pub(crate) fn in_limited_session(&self) -> Option<(PersonId, SessionId, Option<OrganisationId>)> {
+        let found = self.session_and_person().filter(|_| self.standing != Standing::Unconfirmed);
+        found.map(|(person, session)| (person, session, self.within))
     }
 
-    /// The same for everybody.
+    /// Who it is and in which session, where it reaches everything that is theirs.
     pub(crate) fn in_any_session(&self) -> Option<(PersonId, SessionId)> {
+        self.session_and_person().filter(|_| self.within.is_none())
+    }
+
+    fn session_and_person(&self) -> Option<(PersonId, SessionId)> {
         match (&self.by, self.person) {
             (Credential::Session(session), Some(person)) => Some((person, *session)),
             _ => None,
@@ -429,13 +459,32 @@ impl Permission for ActForSelf {
     type Proof = PersonId;
 
     fn check(request: &Parts) -> Result<PersonId, Problem> {
-        let Caller { person, by, .. } = caller(request)?;
+        let Caller { person, by, within, .. } = caller(request)?;
         let reaches = match by {
-            Credential::Session(_) | Credential::ApiToken => true,
+            Credential::Session(_) => within.is_none(),
+            Credential::ApiToken => true,
             Credential::Own => false,
             Credential::Program { scope } => scope.has(Word::Account),
         };
         Ok(person.filter(|_| reaches).ok_or(Denied::Forbidden)?)
+    }
+}
+
+/// Who one is may be known as far as one's session reaches.
+#[derive(Debug)]
+pub enum KnowSelf {}
+
+impl Permission for KnowSelf {
+    const NAME: &'static str = "know-self";
+    const SECURITY: &'static [Shown] = ActForSelf::SECURITY;
+    const REFUSALS: &'static [Refusal] = refusals::DENIED;
+    type Proof = (PersonId, Option<OrganisationId>);
+
+    fn check(request: &Parts) -> Result<Self::Proof, Problem> {
+        match caller(request)?.in_limited_session() {
+            Some((person, _, within)) => Ok((person, within)),
+            None => Ok((ActForSelf::check(request)?, None)),
+        }
     }
 }
 
@@ -513,12 +562,16 @@ pub enum ManageProviders {}
 impl Permission for ManageProviders {
     const NAME: &'static str = "manage-providers";
     const SECURITY: &'static [Shown] = &[SESSION];
-    const REFUSALS: &'static [Refusal] = refusals::MEMBER;
+    const REFUSALS: &'static [Refusal] = refusals::MEMBER_STEPPED_UP;
     type Proof = Member;
 
     fn check(request: &Parts) -> Result<Member, Problem> {
         let caller = caller(request)?;
         caller.self_in_session()?;
+        // Looking is not dangerous.
+        if !is_safe(&request.method) {
+            caller.stepped_up()?;
+        }
         caller.with(Right::ManageMembers)
     }
 }

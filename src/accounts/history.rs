@@ -3,7 +3,7 @@
 //! Each person has a stream of their own, encrypted under a key that is destroyed with the account. What concerns
 //! everybody, and attempts at addresses that nobody has, goes to the stream `accounts`, without names.
 
-use crate::{Accounts, DeedKind, Email, Role, StateError};
+use crate::{Accounts, DeedKind, Email, LinkedBy, Role, StateError};
 use gatehouse_events::{Event, Record, Recorded};
 use gatehouse_store::{Batch, Position, Stream};
 use gatehouse_types::{OrganisationId, PersonId, UnixTime};
@@ -45,6 +45,25 @@ pub enum Happening {
     SignedIn {
         /// With a second factor.
         second_factor: bool,
+    },
+    /// Somebody signed in through a provider that is not ours.
+    SignedInByProvider {
+        /// Which one.
+        issuer: String,
+        /// With a second factor, here or there.
+        second_factor: bool,
+    },
+    /// A login elsewhere lets this person in.
+    ProviderLinked {
+        /// Of which provider.
+        issuer: String,
+        /// How it came about.
+        by: LinkedBy,
+    },
+    /// It does not any more.
+    ProviderUnlinked {
+        /// Of which provider.
+        issuer: String,
     },
     /// The password was right, and a second factor is awaited.
     SecondFactorAsked,

@@ -95,6 +95,8 @@ pub(crate) enum Change {
     RecoveryCodeUsed { left: usize },
     ResetByOperator,
     ProofsRefused,
+    ProviderLinked,
+    ProviderUnlinked,
 }
 
 impl Letter for Changed<'_> {
@@ -134,6 +136,12 @@ impl Letter for Changed<'_> {
                  between attempts."
                     .to_owned(),
             ),
+            Change::ProviderLinked => {
+                ("A login elsewhere lets you in", "Signing in through another provider is linked to your account from now on.".to_owned())
+            }
+            Change::ProviderUnlinked => {
+                ("A login elsewhere lets you in no more", "A link between your account and another provider was ended.".to_owned())
+            }
             Change::ResetByOperator => (
                 "Your account was reset",
                 "The operator of this installation set a new password, took all second factors off and ended all sessions.".to_owned(),

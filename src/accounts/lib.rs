@@ -66,15 +66,15 @@ pub use admission::{
 };
 pub use api_token::{NewToken, TokenChange, TokenError, TokenId, TokenInfo, Used};
 pub use caller::{
-    ActForSelf, ActInSession, ActSteppedUp, ActUnconfirmed, Caller, Gate, MakeClients, ManageClients, ManageDevices, ManageMembers,
-    ManageProviders, OperateInstance, OperateSteppedUp, ReadDevices, ReadMembers, SelfInSession, security_schemes,
+    ActForSelf, ActInSession, ActSteppedUp, ActUnconfirmed, Caller, Gate, KnowSelf, MakeClients, ManageClients, ManageDevices,
+    ManageMembers, ManageProviders, OperateInstance, OperateSteppedUp, ReadDevices, ReadMembers, SelfInSession, security_schemes,
 };
 pub use config::{Config, TokenKeys};
 pub use counters::METRICS;
 pub use error::StateError;
 pub use foreign::{
-    ANY_PROVIDER, DeviceCode, DeviceExchangeError, DeviceSettings, DeviceToken, DeviceTokenError, DeviceTokens, NewProvider, OwnerInfo,
-    ProviderError, ProviderId, ProviderInfo, Tested, Trust,
+    ANY_PROVIDER, DeviceCode, DeviceExchangeError, DeviceSettings, DeviceToken, DeviceTokenError, DeviceTokens, LinkError, LinkInfo,
+    LinkedBy, NewProvider, OwnerInfo, ProviderError, ProviderId, ProviderInfo, Tested, Trust,
 };
 pub use gatehouse_mail::{Email, EmailError};
 pub use history::{Fact, Happening, HistoryEntry, MOST_ENTRIES, STREAM, Visitor};

@@ -28,7 +28,7 @@ pub(crate) struct Page {
     title: String,
     body: String,
     /// Where a form's answer may lead besides to us: browsers hold redirections to the policy as well.
-    leads_to: Option<String>,
+    leads_to: Vec<String>,
     /// A script of ours that makes more of it.
     script: Option<&'static str>,
 }
@@ -55,7 +55,7 @@ pub(crate) struct Field<'a> {
 impl Page {
     /// An empty page under this heading.
     pub(crate) fn new(title: &str) -> Self {
-        Self { status: StatusCode::OK, title: title.to_owned(), body: String::new(), leads_to: None, script: None }
+        Self { status: StatusCode::OK, title: title.to_owned(), body: String::new(), leads_to: Vec::new(), script: None }
     }
 
     /// The same page as the answer to something that did not go.
@@ -66,7 +66,9 @@ impl Page {
     /// Lets what a form of this page is answered with lead to this origin or scheme, which holds no character that ends a source.
     pub(crate) fn leading_to(mut self, source: &str) -> Self {
         let harmless = |c: char| c.is_ascii_alphanumeric() || "-._:/[]".contains(c);
-        self.leads_to = source.chars().all(harmless).then(|| source.to_owned());
+        if source.chars().all(harmless) {
+            self.leads_to.push(source.to_owned());
+        }
         self
     }
 
@@ -136,7 +138,7 @@ impl Page {
     }
 
     fn policy(&self) -> String {
-        let leads_to = self.leads_to.as_ref().map(|source| format!(" {source}")).unwrap_or_default();
+        let leads_to: String = self.leads_to.iter().map(|source| format!(" {source}")).collect();
         let scripts = self.script.map(|_| "script-src 'self'; connect-src 'self'; ").unwrap_or_default();
         format!(
             "default-src 'none'; {scripts}style-src 'sha256-{}'; form-action 'self'{leads_to}; frame-ancestors 'none'; base-uri 'none'",

@@ -260,6 +260,9 @@ pub(crate) const NAMED_ONBOARDING: &[Refusal] = &[Refusal::new(NotFound, "no-suc
 
 /// `AdmissionError` where an admission is named.
 pub(crate) const NAMED_ADMISSION: &[Refusal] = &[Refusal::new(NotFound, "no-such-admission")];
+/// `LinkError`.
+pub(crate) const LINKED: &[Refusal] = &[Refusal::new(NotFound, "no-such-link")];
+
 /// `ProviderError` where one is configured.
 pub(crate) const PROVIDER: &[Refusal] = &[
     Refusal::new(Invalid, "name"),

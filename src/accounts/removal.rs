@@ -73,6 +73,7 @@ impl Accounts {
         let batch = self.ending_sessions(batch, person, None).await?;
         let batch = self.ending_tokens(batch, person).await?;
         let batch = self.ending_consents(batch, person, |_| true).await?;
+        let batch = self.ending_identities(batch, person).await?;
         let all = [LinkKind::Confirm, LinkKind::Reset, LinkKind::ChangeAddress, LinkKind::KeepAddress];
         let batch = self.ending_links(batch, person, &all).await?;
         let batch = self.giving_up_addresses(batch, person).await?;

@@ -4,7 +4,7 @@ use crate::{
     StateError,
     address::KEPT_ADDRESSES,
     admission::{ADMISSIONS, ADMITTED, ALARMS, CODES as ONBOARDING, CODES_OF as ONBOARDING_OF, FAMILIES},
-    foreign::{OWNERS, PROVIDERS, PROVIDERS_BY_ISSUER, PROVIDERS_OF},
+    foreign::{IDENTITIES, IDENTITIES_OF, OWNERS, PROVIDERS, PROVIDERS_BY_ISSUER, PROVIDERS_OF},
     invitation::{INVITATIONS, INVITATIONS_OF},
     links::{LINKS, LINKS_OF},
     oauth::{
@@ -78,6 +78,8 @@ pub const SCHEMA: Schema = Schema {
         PROVIDERS,
         PROVIDERS_OF,
         PROVIDERS_BY_ISSUER,
+        IDENTITIES,
+        IDENTITIES_OF,
         OWNERS,
         ONBOARDING,
         ONBOARDING_OF,

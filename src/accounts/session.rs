@@ -5,6 +5,7 @@
 
 use crate::{
     Accounts, Config, Happening, StateError, Visitor,
+    foreign::Via,
     oauth::Proof,
     rows::{self, MARK, SESSIONS, SESSIONS_OF},
     secret::{self, DIGEST_BYTES, Digest},
@@ -107,6 +108,9 @@ pub(crate) struct Session {
     /// What its forms are tied with; those from before it was kept have none.
     #[serde(default)]
     form_key: Bytes,
+    /// Through which provider it began, where it was one.
+    #[serde(default)]
+    via: Option<Via>,
 }
 
 /// There is no such session.
@@ -145,24 +149,24 @@ impl Session {
 impl Accounts {
     /// The session behind this secret, if it goes on.
     pub(crate) async fn session(&self, secret: &Secret) -> Result<Option<(SessionId, PersonId)>, StateError> {
-        Ok(self.session_lately(secret).await?.map(|(id, person, _)| (id, person)))
+        Ok(self.session_lately(secret).await?.map(|(id, person, ..)| (id, person)))
     }
 
-    /// The same, and whether it was proven lately who is in it.
-    pub(crate) async fn session_lately(&self, secret: &Secret) -> Result<Option<(SessionId, PersonId, bool)>, StateError> {
+    /// The same, whether it was proven lately who is in it, and through which provider it began.
+    pub(crate) async fn session_lately(&self, secret: &Secret) -> Result<Option<(SessionId, PersonId, bool, Option<Via>)>, StateError> {
         let id = SessionId(secret::digest_of(PURPOSE, secret));
         let Some(mut row) = rows::find::<Session>(&self.events, SESSIONS, id.0).await? else { return Ok(None) };
         let now = self.clock.now();
         if row.value.is_over(now, &self.config) {
             return Ok(None);
         }
-        let person = row.value.person;
+        let (person, via) = (row.value.person, row.value.via.clone());
         if now >= row.value.seen + SEEN_EVERY {
             row.value.seen = now;
             // Somebody else may have written it at this moment, or ended it: then theirs counts.
             let _ = self.events.commit(row.rewritten()).await;
         }
-        Ok(Some((id, person, row.value.proven.is_some_and(|proven| self.is_lately(proven)))))
+        Ok(Some((id, person, row.value.proven.is_some_and(|proven| self.is_lately(proven)), via)))
     }
 
     /// A new session with the batch that begins it.
@@ -171,6 +175,17 @@ impl Accounts {
         batch: Batch,
         person: PersonId,
         shown: Shown,
+        from: &Visitor,
+    ) -> Result<(Batch, NewSession), StateError> {
+        self.beginning_session_via(batch, person, (shown, None), from).await
+    }
+
+    /// The same for somebody who may come through a provider. Its word lets people in and proves nothing that is dangerous.
+    pub(crate) async fn beginning_session_via(
+        &self,
+        batch: Batch,
+        person: PersonId,
+        (shown, via): (Shown, Option<Via>),
         from: &Visitor,
     ) -> Result<(Batch, NewSession), StateError> {
         let passkey = shown == Shown::Passkey;
@@ -198,7 +213,8 @@ impl Accounts {
             agent: from.agent.clone(),
             second_factor,
             passkey,
-            proven: (shown != Shown::Less).then_some(now),
+            proven: (shown != Shown::Less && via.is_none()).then_some(now),
+            via,
         };
         let batch = batch.and(rows::new(SESSIONS, id, &session)).put(SESSIONS_OF, rows::of_person(person, &id), MARK);
         Ok((batch, NewSession { secret, person, ends: now + self.config.session_lifetime }))
@@ -250,6 +266,14 @@ impl Accounts {
         let batch = if but.is_none() { self.ending_grants(batch, person, |_| true).await?.0 } else { batch };
         let ended = sessions.into_iter().filter(|(id, _)| Some(SessionId(*id)) != but);
         Ok(ended.fold(batch, |batch, (id, row)| ending(batch.and(row.unchanged()), person, id)))
+    }
+
+    /// Ends those of somebody's sessions that began through a link, in a batch.
+    pub(crate) async fn ending_sessions_via(&self, batch: Batch, person: PersonId, identity: &Digest) -> Result<Batch, StateError> {
+        let sessions = self.kept_sessions(person).await?;
+        let through = |session: &Session| session.via.as_ref().is_some_and(|via| *via.identity == *identity);
+        let ended = sessions.into_iter().filter(|(_, row)| through(&row.value));
+        Ok(ended.fold(batch, |batch, (id, _)| ending(batch, person, id)))
     }
 
     /// Forgets sessions that are over.

@@ -6,6 +6,7 @@
 use crate::{
     Accounts, Assertion, Attempt, Email, Happening, NewPassword, NewSession, PasswordRefused, Proof, Rejection, RequestOptions,
     SecondFactorError, StateError, Visitor, counters,
+    foreign::{Entered, Via},
     history::Fact,
     letters::Change,
     links::OF_A_PASSWORD,
@@ -59,6 +60,19 @@ struct Waiting {
     compared: Kept,
     ends: UnixTime,
     tries: u8,
+    /// Through which provider it began, where it was one: then no password was shown, and the session is through it.
+    #[serde(default)]
+    via: Option<Via>,
+}
+
+/// What the first step of a sign-in has shown.
+#[derive(Clone, Copy)]
+struct FirstStep<'a> {
+    /// The password as it was kept then.
+    compared: &'a Kept,
+    via: Option<&'a Via>,
+    /// Whether whoever vouches has seen a second factor, and is trusted with that.
+    both_steps: bool,
 }
 
 /// A sign-in was refused.
@@ -139,9 +153,10 @@ impl Accounts {
             compared = self.keep_anew(id, password, compared).await?;
         }
         if row.value.second_factor.is_active() {
-            return Ok(SignedIn::SecondFactor(self.challenge(id, compared, from).await?));
+            return Ok(SignedIn::SecondFactor(self.challenge(id, compared, None, from).await?));
         }
-        Ok(SignedIn::Session(self.begin_session(id, &compared, None, from).await?))
+        let first = FirstStep { compared: &compared, via: None, both_steps: false };
+        Ok(SignedIn::Session(self.begin_session(id, first, None, from).await?))
     }
 
     /// What a browser is to ask for when the second step is made with a passkey.
@@ -163,16 +178,17 @@ impl Accounts {
         let key = secret::digest_of(CHALLENGE_PURPOSE, challenge);
         let now = self.clock.now();
         // The try is counted before the code is looked at, so that a hundred at the same moment are not one.
-        let (person, compared) = rows::change::<_, SignInError, _>(&self.events, || async {
+        let (person, compared, via) = rows::change::<_, SignInError, _>(&self.events, || async {
             let row = rows::find::<Waiting>(&self.events, CHALLENGES, key).await?;
             let mut row = row.filter(|row| now < row.value.ends && row.value.tries > 0).ok_or(SignInError::ChallengeOver)?;
             row.value.tries -= 1;
-            let person = (row.value.person, row.value.compared.clone());
+            let person = (row.value.person, row.value.compared.clone(), row.value.via.clone());
             Ok((if row.value.tries == 0 { row.deleted() } else { row.rewritten() }, person))
         })
         .await?;
         self.begin_attempt(person, from).map_err(|wait| SignInError::Wait { wait })?;
-        let begun = self.take_second_step(person, &compared, (key, proof), from).await;
+        let first = FirstStep { compared: &compared, via: via.as_ref(), both_steps: false };
+        let begun = self.take_second_step(person, first, (key, proof), from).await;
         self.end_attempt(
             person,
             from,
@@ -195,15 +211,15 @@ impl Accounts {
     async fn take_second_step(
         &self,
         person: PersonId,
-        compared: &Kept,
+        first: FirstStep<'_>,
         (key, proof): ([u8; 32], &Proof),
         from: &Visitor,
     ) -> Result<NewSession, SignInError> {
         let Proof::Passkey(assertion) = proof else {
-            return self.begin_session(person, compared, Some((key, Second::Typed(proof))), from).await;
+            return self.begin_session(person, first, Some((key, Second::Typed(proof))), from).await;
         };
         let challenge = self.take_claimed(passkey::Purpose::SecondFactor(key), assertion).await?;
-        self.begin_session(person, compared, Some((key, Second::Passkey(assertion, &challenge))), from).await
+        self.begin_session(person, first, Some((key, Second::Passkey(assertion, &challenge))), from).await
     }
 
     /// Changes the password of somebody who knows the present one, and ends all sessions. The answer is a new one.
@@ -250,14 +266,15 @@ impl Accounts {
     async fn begin_session(
         &self,
         person: PersonId,
-        compared: &Kept,
+        first: FirstStep<'_>,
         proof: Option<([u8; 32], Second<'_>)>,
         from: &Visitor,
     ) -> Result<NewSession, SignInError> {
+        let second_factor = proof.is_some() || first.both_steps;
         rows::change(&self.events, || async {
             let mut row = self.find_person(person).await?.ok_or(SignInError::Wrong)?;
             // A password that was changed since it was compared lets nobody in any more.
-            if row.value.password != *compared {
+            if row.value.password != *first.compared {
                 return Err(SignInError::ChallengeOver);
             }
             let (mut used, mut signed) = (None, Batch::new());
@@ -272,7 +289,7 @@ impl Accounts {
                     })?;
                 }
                 // It was enabled since the password was compared.
-                None if row.value.second_factor.is_active() => return Err(SignInError::ChallengeOver),
+                None if row.value.second_factor.is_active() && !first.both_steps => return Err(SignInError::ChallengeOver),
                 None => {}
             }
             let letter = self.noticing_sign_in(Batch::new(), &mut row.value, from).await?;
@@ -286,19 +303,33 @@ impl Accounts {
                 }
                 batch = self.telling(batch, person, happening, Some(from)).await?;
             }
-            let happening = Happening::SignedIn { second_factor: proof.is_some() };
+            let happening = match first.via {
+                Some(via) => Happening::SignedInByProvider { issuer: via.issuer.to_string(), second_factor },
+                None => Happening::SignedIn { second_factor },
+            };
             let batch = self.telling(batch, person, happening, Some(from)).await?;
-            let shown = if proof.is_some() { Shown::SecondFactor } else { Shown::Password };
-            Ok(self.beginning_session(batch, person, shown, from).await?)
+            let shown = if second_factor { Shown::SecondFactor } else { Shown::Password };
+            Ok(self.beginning_session_via(batch, person, (shown, first.via.cloned()), from).await?)
         })
         .await
-        .inspect(|_| counters::signed_in(proof.is_some()))
+        .inspect(|_| counters::signed_in(second_factor))
     }
 
-    async fn challenge(&self, person: PersonId, compared: Kept, from: &Visitor) -> Result<Challenge, SignInError> {
+    /// Lets somebody in for whom a provider has vouched. A second factor of ours is asked for, unless the provider has seen one and is
+    /// trusted with that.
+    pub(crate) async fn let_in_via(&self, person: PersonId, via: &Via, both_steps: bool, from: &Visitor) -> Result<Entered, SignInError> {
+        let row = self.find_person(person).await?.ok_or(SignInError::Wrong)?;
+        if row.value.second_factor.is_active() && !both_steps {
+            return Ok(Entered::SecondFactor(self.challenge(person, row.value.password, Some(via.clone()), from).await?));
+        }
+        let first = FirstStep { compared: &row.value.password, via: Some(via), both_steps };
+        Ok(Entered::Session(self.begin_session(person, first, None, from).await?))
+    }
+
+    async fn challenge(&self, person: PersonId, compared: Kept, via: Option<Via>, from: &Visitor) -> Result<Challenge, SignInError> {
         let drawn = secret::draw(&*self.random);
         let ends = self.clock.now() + CHALLENGE_ENDS;
-        let waiting = Waiting { person, compared, ends, tries: CHALLENGE_TRIES };
+        let waiting = Waiting { person, compared, ends, tries: CHALLENGE_TRIES, via };
         let batch = rows::new(CHALLENGES, secret::digest_of(CHALLENGE_PURPOSE, &drawn), &waiting);
         let batch = self.telling(batch, person, Happening::SecondFactorAsked, Some(from)).await?;
         self.events.commit(batch).await.map_err(StateError::Commit)?;

@@ -9,7 +9,9 @@
 //! tokens for devices, and lets devices in by them.
 
 mod devices;
+mod enter;
 mod error;
+mod identity;
 mod owner;
 mod provider;
 mod settings;
@@ -23,5 +25,8 @@ pub use settings::{DeviceSettings, NewProvider, Trust};
 pub use verify::{DeviceToken, DeviceTokenError};
 
 pub(crate) use devices::Authority;
+pub(crate) use enter::Entered;
+pub(crate) use identity::{IDENTITIES, IDENTITIES_OF, Via};
+pub use identity::{LinkError, LinkInfo, LinkedBy};
 pub(crate) use owner::OWNERS;
 pub(crate) use provider::{PROVIDERS, PROVIDERS_BY_ISSUER, PROVIDERS_OF, Provider};

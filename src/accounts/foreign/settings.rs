@@ -126,6 +126,12 @@ impl Trust {
         self.domains.iter_mut().for_each(|domain| *domain = domain.to_lowercase());
         if self.domains.len() <= MOST_DOMAINS && self.domains.iter().all(is_domain) { Ok(self) } else { Err(ProviderError::Domains) }
     }
+
+    /// Whether the operator lets the provider speak for an address: its whole domain, and no other one below or above.
+    pub(crate) fn speaks_for(&self, email: &crate::Email) -> bool {
+        let folded = email.folded();
+        folded.rsplit_once('@').is_some_and(|(_, domain)| self.domains.iter().any(|trusted| trusted == domain))
+    }
 }
 
 #[cfg(test)]
@@ -192,9 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_is_a_whole_one() {
+    fn a_domain_is_trusted_as_a_whole_and_nothing_beside_it() {
         let trust = Trust { domains: vec!["Example.com".to_owned()], second_factor: false }.checked().expect("good");
-        assert_eq!(trust.domains, ["example.com"]);
+        let speaks_for = |email: &str| trust.speaks_for(&email.parse().expect("an address"));
+        assert!(speaks_for("ann@example.com") && speaks_for("Ann@EXAMPLE.com"));
+        for other in ["ann@sub.example.com", "ann@example.com.evil.example", "ann@notexample.com", "ann@com"] {
+            assert!(!speaks_for(other), "{other}");
+        }
         for wrong in ["", "com", "a b.com", "*.example.com", "@example.com"] {
             assert!(Trust { domains: vec![wrong.to_owned()], second_factor: false }.checked().is_err(), "{wrong}");
         }

@@ -4,7 +4,7 @@ use super::{
     Answer,
     providers::{OwnerQuery, ProviderBody, TestAnswer, TestBody, tested},
 };
-use crate::{Accounts, OperateInstance, ProviderInfo, Trust, refusals};
+use crate::{Accounts, OperateInstance, OperateSteppedUp, ProviderInfo, Trust, refusals};
 use axum::{
     Json,
     extract::{Path, Query},
@@ -35,14 +35,14 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
         .post(
             "/v1/instance/providers",
             doc("Let a foreign provider sign everybody in or vouch for everybody's devices").refuses(refusals::PROVIDER),
-            with!(accounts, |_granted: Granted<OperateInstance>, body: Body<ProviderBody>| {
+            with!(accounts, |_granted: Granted<OperateSteppedUp>, body: Body<ProviderBody>| {
                 Answer::<Created<ProviderInfo>>::Ok(Created(accounts.make_provider_for(None, body.0.into()).await?))
             }),
         )
         .delete(
             "/v1/instance/providers/{id}",
             doc("Remove any foreign provider").about("An organisation's as well.").refuses(refusals::NAMED_PROVIDER),
-            with!(accounts, |_granted: Granted<OperateInstance>, id: Path<String>| {
+            with!(accounts, |_granted: Granted<OperateSteppedUp>, id: Path<String>| {
                 accounts.remove_any_provider(&id).await?;
                 Answer::Ok(NoContent)
             }),
@@ -55,7 +55,7 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
                 )
                 .refuses(refusals::NAMED_PROVIDER)
                 .refuses(refusals::TRUST),
-            with!(accounts, |_granted: Granted<OperateInstance>, id: Path<String>, body: Body<Trust>| {
+            with!(accounts, |_granted: Granted<OperateSteppedUp>, id: Path<String>, body: Body<Trust>| {
                 Answer::<Json<ProviderInfo>>::Ok(Json(accounts.trust_provider(&id, body.0).await?))
             }),
         )
@@ -64,7 +64,7 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
             doc("Ask any foreign provider what it publishes, and find out what a device's token is worth")
                 .refuses(refusals::NAMED_PROVIDER)
                 .refuses(refusals::TESTED_PROVIDER),
-            with!(accounts, |_granted: Granted<OperateInstance>, id: Path<String>, body: Body<TestBody>| {
+            with!(accounts, |_granted: Granted<OperateSteppedUp>, id: Path<String>, body: Body<TestBody>| {
                 let provider = accounts.test_provider(None, &id).await?;
                 Answer::<Json<TestAnswer>>::Ok(Json(tested(&accounts, provider, &id, body.0).await?))
             }),
@@ -74,7 +74,7 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
             doc("Take the devices of an owner of a foreign provider for an organisation's")
                 .refuses(refusals::NAMED_PROVIDER)
                 .refuses(refusals::OWNER),
-            with!(accounts, |_granted: Granted<OperateInstance>, id: Path<String>, body: Body<OwnerOfBody>| {
+            with!(accounts, |_granted: Granted<OperateSteppedUp>, id: Path<String>, body: Body<OwnerOfBody>| {
                 accounts.map_owner_for(&id, &body.0.owner, body.0.organisation).await?;
                 Answer::Ok(NoContent)
             }),
@@ -82,7 +82,7 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
         .delete(
             "/v1/instance/providers/{id}/owners",
             doc("Take them for nobody's").refuses(refusals::NAMED_PROVIDER).refuses(refusals::NAMED_OWNER),
-            with!(accounts, |_granted: Granted<OperateInstance>, id: Path<String>, query: Query<OwnerQuery>| {
+            with!(accounts, |_granted: Granted<OperateSteppedUp>, id: Path<String>, query: Query<OwnerQuery>| {
                 accounts.unmap_owner(None, &id, &query.owner).await?;
                 Answer::Ok(NoContent)
             }),

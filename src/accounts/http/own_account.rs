@@ -2,8 +2,8 @@
 
 use super::{Answer, From, Given, Gone, sign_in::signed_in};
 use crate::{
-    Accounts, ActForSelf, ActInSession, ConsentInfo, HistoryEntry, NewPassword, OrganisationInfo, PersonInfo, SessionInfo, SignInError,
-    refusals,
+    Accounts, ActForSelf, ActInSession, ConsentInfo, HistoryEntry, KnowSelf, LinkInfo, NewPassword, OrganisationInfo, PersonInfo,
+    SessionInfo, SignInError, refusals,
 };
 use axum::{
     Json,
@@ -43,9 +43,12 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
         .get(
             "/v1/me",
             doc("Read your account and what you are in which organisation").refuses(refusals::GONE),
-            with!(accounts, |granted: Granted<ActForSelf>| {
-                let person = accounts.person(*granted).await?.ok_or(Gone)?;
-                Answer::Ok(Json(Me { person, organisations: accounts.organisations_of(*granted).await? }))
+            with!(accounts, |granted: Granted<KnowSelf>| {
+                let (id, within) = *granted;
+                let person = accounts.person(id).await?.ok_or(Gone)?;
+                let mut organisations = accounts.organisations_of(id).await?;
+                organisations.retain(|organisation| within.is_none_or(|within| within == organisation.id));
+                Answer::Ok(Json(Me { person, organisations }))
             }),
         )
         .get(
@@ -68,6 +71,19 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
             doc("End one of your sessions").refuses(refusals::SESSION),
             with!(accounts, |granted: Granted<ActInSession>, from: From, id: Path<String>| {
                 accounts.end_session(granted.person, &id, &from).await?;
+                Answer::Ok(NoContent)
+            }),
+        )
+        .get(
+            "/v1/me/links",
+            doc("List the logins elsewhere that let you in"),
+            with!(accounts, |granted: Granted<ActForSelf>| Answer::<Json<Vec<LinkInfo>>>::Ok(Json(accounts.linked(*granted).await?))),
+        )
+        .delete(
+            "/v1/me/links/{id}",
+            doc("End what a login elsewhere lets you do here").about("The sessions that began through it end.").refuses(refusals::LINKED),
+            with!(accounts, |granted: Granted<ActInSession>, from: From, id: Path<String>| {
+                accounts.unlink(granted.person, &id, &from).await?;
                 Answer::Ok(NoContent)
             }),
         )

@@ -23,6 +23,7 @@ use crate::{
     Accounts, Caller, NewSession, OrganisationInfo, Proof as Shown, SignInError, SignedIn, StateError,
     caller::COOKIE,
     form::{Read, read},
+    page::Page,
     rows, secret,
 };
 use axum::{
@@ -118,10 +119,10 @@ impl Accounts {
         let Some(asked) = self.asked(browser).await?.filter(|asked| self.is_recent(asked, &request, query)) else {
             return match request.prompt.none {
                 true => self.turned_away(browser, &request, ("login_required", "nobody is signed in, or not for this")).await,
-                false => Ok(self.sign_in_page(browser, &next, &request.login_hint, None)),
+                false => self.sign_in_page(browser, &next, &request.login_hint, None).await,
             };
         };
-        let organisations = self.organisations_for(asked.person, &request.client).await?;
+        let organisations = self.organisations_for(&asked, &request.client).await?;
         if organisations.is_empty() {
             let why = ("access_denied", "the person does not belong to the program's organisation");
             return self.turned_away(browser, &request, why).await;
@@ -192,7 +193,7 @@ impl Accounts {
     }
 
     async fn granted(&self, browser: &Browser, asked: &Asked, request: &AuthorizationRequest, organisation: &OrganisationInfo) -> Answered {
-        let scope = request.scope.within(organisation.role);
+        let scope = asked.scope(&request.scope, organisation.role);
         let code = rows::change::<_, StateError, _>(&self.events, || async {
             let Some((session, proof)) = self.session_proof(asked.session).await? else { return Ok((Batch::new(), None)) };
             let client = (request.id.as_str(), &request.client);
@@ -232,21 +233,26 @@ impl Accounts {
         if answer != "yes" {
             return Ok(see_other(&request.refusal(("access_denied", "the person said no"))));
         }
-        let organisations = self.organisations_for(asked.person, &request.client).await?;
+        let organisations = self.organisations_for(&asked, &request.client).await?;
         match organisations.iter().find(|own| own.id.to_string() == organisation) {
             Some(organisation) => self.granted(browser, &asked, &request, organisation).await,
             None => Ok(out_of_date()),
         }
     }
 
-    pub(super) fn sign_in_page(&self, browser: &Browser, next: &Next, email: &str, problem: Option<(StatusCode, &str)>) -> Response {
+    pub(super) async fn sign_in_page(&self, browser: &Browser, next: &Next, email: &str, problem: Option<(StatusCode, &str)>) -> Answered {
+        let buttons = self.buttons_for(next).await?;
+        Ok(self.tied_page(browser, next, |tied| pages::sign_in(tied, email, self.relying_party().is_some(), &buttons, problem)))
+    }
+
+    /// A page for somebody who has not signed in, whose forms are tied to the browser that it is sent to.
+    pub(super) fn tied_page(&self, browser: &Browser, next: &Next, page: impl FnOnce(Tied<'_>) -> Page) -> Response {
         let known = browser.tie();
         let drawn = known.is_none().then(|| secret::draw(&*self.random));
         let tie = known.or_else(|| drawn.clone()).unwrap_or_else(|| Secret::new(Vec::new()));
         let (proof, path) = (before_session(&tie, next), next.path());
         let leads_to = next.leads_to();
-        let tied = Tied { proof: &proof, next: &path, leads_to: leads_to.as_deref() };
-        let mut response = pages::sign_in(tied, email, self.relying_party().is_some(), problem).into_response();
+        let mut response = page(Tied { proof: &proof, next: &path, leads_to: leads_to.as_deref() }).into_response();
         if let Some(drawn) = drawn {
             set_cookie(&mut response, &format!("{FORM_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax", secret::text(&drawn)));
         }
@@ -257,7 +263,7 @@ impl Accounts {
         let PasswordForm { next, proof, email, password } = form;
         let Some(next) = Next::parse(&next) else { return Ok(out_of_date()) };
         if !browser.sent(&proof, &next) {
-            return Ok(self.sign_in_page(browser, &next, &email, Some((StatusCode::FORBIDDEN, OUT_OF_DATE))));
+            return self.sign_in_page(browser, &next, &email, Some((StatusCode::FORBIDDEN, OUT_OF_DATE))).await;
         }
         match self.sign_in(&email, &Secret::from(password), &browser.from).await {
             Ok(SignedIn::Session(session)) => self.signed_in(browser, &next, &session).await,
@@ -266,7 +272,7 @@ impl Accounts {
             }
             Err(error) => {
                 let (status, text) = told(&error)?;
-                Ok(waiting(self.sign_in_page(browser, &next, &email, Some((status, &text))), &error))
+                Ok(waiting(self.sign_in_page(browser, &next, &email, Some((status, &text))).await?, &error))
             }
         }
     }
@@ -275,7 +281,7 @@ impl Accounts {
         let CodeForm { next, proof, challenge, code, recovery_code, credential } = form;
         let Some(next) = Next::parse(&next) else { return Ok(out_of_date()) };
         if !browser.sent(&proof, &next) {
-            return Ok(self.sign_in_page(browser, &next, "", Some((StatusCode::FORBIDDEN, OUT_OF_DATE))));
+            return self.sign_in_page(browser, &next, "", Some((StatusCode::FORBIDDEN, OUT_OF_DATE))).await;
         }
         let shown = match (recovery_code.trim(), answered(&credential)) {
             (_, Some(assertion)) => Shown::Passkey(Box::new(assertion)),
@@ -291,7 +297,7 @@ impl Accounts {
                 let page = if again {
                     self.second_step_page(browser, &next, &challenge, problem).await
                 } else {
-                    self.sign_in_page(browser, &next, "", problem)
+                    self.sign_in_page(browser, &next, "", problem).await?
                 };
                 Ok(waiting(page, &error))
             }
@@ -300,7 +306,7 @@ impl Accounts {
 
     pub(super) async fn signed_in(&self, browser: &Browser, next: &Next, session: &NewSession) -> Answered {
         // What was there before must not be gone on with by whoever put it there.
-        if let Some((person, before)) = browser.caller.as_ref().and_then(Caller::in_session) {
+        if let Some((person, before, _)) = browser.caller.as_ref().and_then(Caller::in_limited_session) {
             let _ = self.end_session(person, &before.to_string(), &browser.from).await;
         }
         let mut response = see_other(&match next {
@@ -311,7 +317,7 @@ impl Accounts {
                 let mark = row.value.form_key().map(|key| fresh(&key, bare)).unwrap_or_default();
                 format!("{AUTHORIZE}?{bare}&{FRESH}={mark}")
             }
-            Next::Device(_) | Next::Passkeys => next.path(),
+            Next::Device(_) | Next::Passkeys | Next::Links => next.path(),
         });
         let age = session.ends.since(self.clock.now()).as_secs();
         let text = secret::text(&session.secret);
@@ -326,8 +332,8 @@ impl Accounts {
 
     /// Who is asked, where somebody is signed in.
     pub(super) async fn asked(&self, browser: &Browser) -> Result<Option<Asked>, StateError> {
-        let Some((person, session)) = browser.caller.as_ref().and_then(Caller::in_session) else { return Ok(None) };
+        let Some((person, session, within)) = browser.caller.as_ref().and_then(Caller::in_limited_session) else { return Ok(None) };
         let found = self.session_proof(session).await?;
-        Ok(found.and_then(|(row, proof): (_, Proof)| Some(Asked { person, session, proof, key: row.value.form_key()? })))
+        Ok(found.and_then(|(row, proof): (_, Proof)| Some(Asked { person, session, proof, key: row.value.form_key()?, within })))
     }
 }

@@ -68,6 +68,16 @@ pub(crate) struct Asked {
     pub(crate) session: SessionId,
     pub(crate) proof: Proof,
     pub(crate) key: FormKey,
+    /// The only organisation that the session reaches, where it is one.
+    pub(crate) within: Option<OrganisationId>,
+}
+
+impl Asked {
+    /// What is left of what a program asks for, in the session in which it asks and for somebody of this role.
+    pub(crate) fn scope(&self, asked_for: &Scope, role: crate::Role) -> Scope {
+        let scope = asked_for.within(role);
+        if self.within.is_some() { scope.without(super::Word::Account) } else { scope }
+    }
 }
 
 impl Accounts {
@@ -110,8 +120,9 @@ impl Accounts {
     }
 
     /// The organisations in which somebody can let a client act that belongs to one, or to the whole installation.
-    pub(crate) async fn organisations_for(&self, person: PersonId, client: &super::Client) -> Result<Vec<OrganisationInfo>, StateError> {
-        let mut organisations = self.organisations_of(person).await?;
+    pub(crate) async fn organisations_for(&self, asked: &Asked, client: &super::Client) -> Result<Vec<OrganisationInfo>, StateError> {
+        let mut organisations = self.organisations_of(asked.person).await?;
+        organisations.retain(|organisation| asked.within.is_none_or(|within| within == organisation.id));
         organisations.retain(|organisation| !organisation.suspended && client.organisation.is_none_or(|own| own == organisation.id));
         Ok(organisations)
     }

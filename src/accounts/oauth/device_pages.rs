@@ -70,7 +70,7 @@ impl Accounts {
         let typed: String = typed.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(16).collect();
         match self.asked(browser).await? {
             Some(asked) => self.user_code_page(&asked, &typed, None).await,
-            None => Ok(self.sign_in_page(browser, &Next::Device(typed), "", None)),
+            None => self.sign_in_page(browser, &Next::Device(typed), "", None).await,
         }
     }
 
@@ -95,7 +95,7 @@ impl Accounts {
             }
         };
         let Some(client) = self.client(&found.client).await? else { return Ok(out_of_date()) };
-        let organisations = self.organisations_for(asked.person, &client).await?;
+        let organisations = self.organisations_for(&asked, &client).await?;
         if organisations.is_empty() {
             return Ok(pages::refused(StatusCode::FORBIDDEN, "You do not belong to the program's organisation.").into_response());
         }
@@ -130,9 +130,9 @@ impl Accounts {
         let mut yes: Option<(_, Scope)> = None;
         if let Some(organisation) = organisation {
             let client = self.client(&client).await?.ok_or(UserCodeError::Unknown)?;
-            let organisations = self.organisations_for(asked.person, &client).await?;
+            let organisations = self.organisations_for(asked, &client).await?;
             let chosen = organisations.iter().find(|own| own.id.to_string() == organisation).ok_or(UserCodeError::Unknown)?;
-            yes = Some((chosen.id, scope.within(chosen.role)));
+            yes = Some((chosen.id, asked.scope(&scope, chosen.role)));
         }
         self.answer_user_code(asked, user_code, yes, from).await
     }

@@ -7,7 +7,7 @@
 use super::{
     consent::Asked,
     metadata::AUTHORIZE,
-    pages::{self, PASSKEYS, Tied},
+    pages::{self, LINKS, PASSKEYS, Tied},
     request::Parameters,
 };
 use crate::{Caller, SignInError, Visitor, caller::cookie_named, refusals, secret, session::FormKey};
@@ -47,11 +47,17 @@ pub(super) enum Next {
     Authorize(String),
     Device(String),
     Passkeys,
+    Links,
 }
 
 impl Browser {
     pub(super) fn new(caller: In, from: From, headers: HeaderMap) -> Self {
         Self { caller: caller.map(|caller| caller.0), from: from.0, headers }
+    }
+
+    /// One of its cookies.
+    pub(super) fn cookie(&self, name: &str) -> Option<Secret> {
+        cookie_named(&self.headers, name)
     }
 
     /// What ties its forms before somebody signs in, if it has been given it.
@@ -87,6 +93,9 @@ impl Next {
         if path == PASSKEYS {
             return Some(Self::Passkeys);
         }
+        if path == LINKS {
+            return Some(Self::Links);
+        }
         let code = path.strip_prefix(DEVICE)?;
         let code = if code.is_empty() { "" } else { code.strip_prefix("?user_code=")? };
         code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-').then(|| Self::Device(code.to_owned()))
@@ -96,6 +105,7 @@ impl Next {
         match self {
             Self::Authorize(query) => format!("{AUTHORIZE}?{query}"),
             Self::Passkeys => PASSKEYS.to_owned(),
+            Self::Links => LINKS.to_owned(),
             Self::Device(code) if code.is_empty() => DEVICE.to_owned(),
             Self::Device(code) => format!("{DEVICE}?user_code={code}"),
         }

@@ -33,6 +33,7 @@ pub(crate) fn routes(accounts: &Accounts) -> Routes {
         .and(userinfo(accounts))
         .and(super::browser::routes(accounts))
         .and(super::device_pages::routes(accounts))
+        .and(super::foreign_pages::routes(accounts))
         .and(super::passkey_pages::routes(accounts))
 }
 

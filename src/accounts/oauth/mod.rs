@@ -14,6 +14,7 @@ mod code;
 mod consent;
 mod device;
 mod device_pages;
+mod foreign_pages;
 mod forms;
 mod grant;
 mod grants;

@@ -2,7 +2,7 @@
 
 use super::{AuthorizationRequest, Client, Scope, device::Waiting, forms::DEVICE, request::Why};
 use crate::{
-    OrganisationInfo, PasskeyInfo,
+    LinkInfo, OrganisationInfo, PasskeyInfo,
     page::{Field, Form, Page},
 };
 use axum::http::StatusCode;
@@ -14,6 +14,10 @@ pub(super) const PASSKEYS: &str = "/account/passkeys";
 pub(super) const PASSKEYS_REMOVE: &str = "/account/passkeys/remove";
 /// The only script that our pages have.
 pub(super) const SCRIPT: &str = "/account/passkeys.js";
+pub(super) const BY_PROVIDER: &str = "/account/sign-in/provider";
+pub(super) const LINKS: &str = "/account/links";
+pub(super) const LINKS_CONFIRM: &str = "/account/links/confirm";
+pub(super) const LINKS_REMOVE: &str = "/account/links/remove";
 pub(super) const CONSENT: &str = "/oauth/consent";
 pub(super) const DEVICE_ANSWER: &str = "/device/answer";
 
@@ -26,15 +30,58 @@ pub(super) struct Tied<'a> {
     pub(super) leads_to: Option<&'a str>,
 }
 
-/// With a button for passkeys, where there can be some.
-pub(super) fn sign_in(tied: Tied<'_>, email: &str, passkeys: bool, problem: Option<(StatusCode, &str)>) -> Page {
+/// A button that leads to somebody who may vouch for whoever presses it.
+#[derive(Clone, Debug)]
+pub(super) struct Button {
+    pub(super) provider: String,
+    pub(super) name: String,
+    pub(super) leads_to: String,
+}
+
+impl Button {
+    fn on(&self, page: Page, tied: Tied<'_>) -> Page {
+        let form = Form::to(BY_PROVIDER).hidden("next", tied.next).hidden("proof", tied.proof).hidden("provider", &self.provider);
+        page.leading_to(&self.leads_to).form(form.other_button(&format!("Sign in with {}", self.name)))
+    }
+}
+
+/// The page of one provider.
+pub(super) fn by_provider(tied: Tied<'_>, button: &Button) -> Page {
+    let page = tied.page("Sign in", None).text(&format!("{} says who you are.", button.name));
+    button.on(page, tied)
+}
+
+/// Somebody's logins elsewhere, and those that could be added.
+pub(super) fn links(tied: Tied<'_>, email: &str, (linked, buttons): (&[LinkInfo], &[Button]), problem: Option<(StatusCode, &str)>) -> Page {
+    let page = tied.page("Your logins elsewhere", problem).text(&format!("You are signed in as {email}."));
+    let page = linked.iter().fold(page, |page, link| {
+        let known = link.email.clone().unwrap_or_else(|| link.subject.clone());
+        let page = page.facts([("Provider", link.issuer.to_string()), ("As", known), ("Since", link.since.to_string())]);
+        page.form(Form::to(LINKS_REMOVE).hidden("proof", tied.proof).hidden("link", &link.id).other_button("End this"))
+    });
+    buttons.iter().fold(page, |page, button| {
+        let form = Form::to(LINKS).hidden("proof", tied.proof).hidden("provider", &button.provider);
+        page.leading_to(&button.leads_to).form(form.button(&format!("Let {} sign me in", button.name)))
+    })
+}
+
+/// Asks once more before a login elsewhere lets somebody in.
+pub(super) fn link(tied: Tied<'_>, email: &str, (name, issuer, known): (&str, &str, &str), sealed: &str) -> Page {
+    let facts = [("Your account", email.to_owned()), ("Provider", format!("{name} ({issuer})")), ("You are there", known.to_owned())];
+    let page = tied.page("Is this you?", None).text("Whoever signs in there as this gets into your account here.").facts(facts);
+    let form = Form::to(LINKS_CONFIRM).hidden("proof", tied.proof).hidden("sealed", sealed);
+    page.form(form.decision("answer", ("yes", "Yes, link it"), ("no", "No")))
+}
+
+/// With a button for passkeys, where there can be some, and one for each provider.
+pub(super) fn sign_in(tied: Tied<'_>, email: &str, passkeys: bool, buttons: &[Button], problem: Option<(StatusCode, &str)>) -> Page {
     let form = Form::to(SIGN_IN)
         .hidden("next", tied.next)
         .hidden("proof", tied.proof)
         .field(Field { name: "email", label: "E-mail address", autocomplete: "username", value: email, ..Field::default() })
         .field(Field { name: "password", label: "Password", kind: "password", autocomplete: "current-password", ..Field::default() })
         .button("Sign in");
-    let page = tied.page("Sign in", problem).form(form);
+    let page = buttons.iter().fold(tied.page("Sign in", problem).form(form), |page, button| button.on(page, tied));
     if !passkeys {
         return page;
     }

@@ -100,13 +100,13 @@ impl Accounts {
         let SignInForm { next, proof, credential } = form;
         let Some(next) = Next::parse(&next).filter(|next| browser.sent(&proof, next)) else { return Ok(out_of_date()) };
         let Some(assertion) = answered(&credential) else {
-            return Ok(self.sign_in_page(browser, &next, "", Some((StatusCode::BAD_REQUEST, UNREADABLE))));
+            return self.sign_in_page(browser, &next, "", Some((StatusCode::BAD_REQUEST, UNREADABLE))).await;
         };
         match self.sign_in_with_passkey(&assertion, &browser.from).await {
             Ok(session) => self.signed_in(browser, &next, &session).await,
             Err(error) => {
                 let (status, text) = told(&error)?;
-                Ok(waiting(self.sign_in_page(browser, &next, "", Some((status, &text))), &error))
+                Ok(waiting(self.sign_in_page(browser, &next, "", Some((status, &text))).await?, &error))
             }
         }
     }
@@ -114,7 +114,7 @@ impl Accounts {
     async fn passkeys_page(&self, browser: &Browser) -> Answered {
         match self.keeper(browser).await? {
             Some((asked, _)) => self.kept_passkeys(&asked, None).await,
-            None => Ok(self.sign_in_page(browser, &Next::Passkeys, "", None)),
+            None => self.sign_in_page(browser, &Next::Passkeys, "", None).await,
         }
     }
 

@@ -81,7 +81,8 @@ impl Parameters {
         (values.next().is_none() && !value.is_empty()).then_some(value)
     }
 
-    fn repeated(&self) -> bool {
+    /// Whether one comes twice: then nobody knows which of them counts.
+    pub(crate) fn repeated(&self) -> bool {
         let mut names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         names.windows(2).any(|pair| pair.first() == pair.last())

@@ -94,6 +94,11 @@ impl Scope {
         Self(self.0.intersection(&other.0).copied().collect())
     }
 
+    /// The same without a word.
+    pub(crate) fn without(&self, word: Word) -> Self {
+        Self::of(self.0.iter().copied().filter(|other| *other != word))
+    }
+
     /// The rights in it.
     pub(crate) fn rights(&self) -> Vec<Right> {
         self.0.iter().filter_map(|word| if let Word::Of(right) = word { Some(*right) } else { None }).collect()

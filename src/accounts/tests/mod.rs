@@ -8,6 +8,7 @@ mod device_codes;
 mod discovery;
 mod doors;
 mod foreign_devices;
+mod foreign_sign_in;
 mod foreign_world;
 mod grants;
 mod invitations;

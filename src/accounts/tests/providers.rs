@@ -158,6 +158,10 @@ async fn administrators_configure_providers_in_a_session_and_only_operators_trus
     let tested = door.post(&format!("/v1/providers/{id}/test"), &ann, json!({ "token": "a.b.c" })).await;
     assert_eq!(tested.body["token"]["refused"]["code"], "token-malformed", "{}", tested.body);
     assert_eq!(door.ask(Method::DELETE, &format!("/v1/providers/{id}"), &ann, None).await.status, StatusCode::NO_CONTENT);
+    door.world.pass(std::time::Duration::from_secs(3600));
+    let late = door.post("/v1/providers", &ann, body).await;
+    assert_eq!((late.status, &late.body["code"]), (StatusCode::FORBIDDEN, &json!("step-up-needed")), "a session that was left open");
+    assert_eq!(door.get("/v1/providers", &ann).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
