@@ -1,8 +1,11 @@
 //! A person's and a program's life with the real program at its most talkative, after which no secret may be anywhere.
+//!
+//! Links may stand in the letters that were captured, which is what capturing is for, and nowhere else.
 
 use crate::{
+    canary_flows::{grants, letters},
     secrets::Secrets,
-    support::{PLAIN, curl, text},
+    support::{PLAIN, UNHURRIED, curl, text},
     web::{OURS, PASSWORD, Reply, Web},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -17,10 +20,10 @@ const CUSTODY_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 /// What was said to clients, without the answers that are there to show a secret once.
 #[derive(Default)]
-struct Heard(String);
+pub(crate) struct Heard(String);
 
 impl Heard {
-    fn reply(&mut self, reply: &Reply) {
+    pub(crate) fn reply(&mut self, reply: &Reply) {
         self.0.push_str(&format!("{} {:?} {}\n", reply.status, reply.fields, reply.body));
     }
 }
@@ -34,8 +37,8 @@ fn code(secret: &str, periods: u32) -> Option<String> {
 
 #[test]
 fn no_secret_is_in_a_log_a_metric_an_answer_a_record_or_a_file() {
-    let trace = "\n[log]\nlevel = \"trace\"\n[accounts]\nissuer = \"https://localhost:8443\"\n";
-    let mut web = Web::start(&format!("{trace}{PLAIN}"));
+    let trace = "\n[log]\nlevel = \"trace\"\n[accounts]\nissuer = \"https://localhost:8443\"\nregistration = true\n";
+    let mut web = Web::start(&format!("{trace}[mail]\ncapture = \"letters\"\n[http]\n{UNHURRIED}{PLAIN}"));
     let (mut secrets, mut heard) = (Secrets::default(), Heard::default());
     secrets.plant("password", PASSWORD);
     secrets.plant("custody key", CUSTODY_KEY);
@@ -43,6 +46,8 @@ fn no_secret_is_in_a_log_a_metric_an_answer_a_record_or_a_file() {
     web.add("ann@example.com");
     people(&mut web, &mut secrets, &mut heard);
     programs(&mut web, &mut secrets, &mut heard);
+    letters(&mut web, &mut secrets, &mut heard);
+    grants(&mut web, &mut secrets, &mut heard);
     badly_put(&mut web, &mut heard);
 
     let metrics = curl(&[&format!("http://{}/metrics", web.server.address("metrics"))]).map(|output| text(&output)).unwrap_or_default();

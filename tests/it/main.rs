@@ -4,6 +4,7 @@ mod accounts;
 mod admissions;
 mod backup;
 mod canaries;
+mod canary_flows;
 mod coap;
 mod command_line;
 mod custody;
