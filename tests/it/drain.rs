@@ -19,8 +19,12 @@ const CONNECTIONS: usize = 1000;
 
 #[test]
 fn a_thousand_busy_connections_lose_no_request_when_the_server_is_told_to_stop() {
-    // However long a slow machine takes to bring all of them together, nobody is sent away for having waited.
-    let (mut server, authority) = start_https(&format!("[http]\nheader_timeout = \"5m\"\nidle_timeout = \"1h\"\n{UNHURRIED}{HTTPS}"));
+    // However long a slow machine takes to bring all of them together and to ask once more, nobody is sent away for having waited: not in the
+    // handshake, not between requests, not while the server drains.
+    let (mut server, authority) = start_https(&format!(
+        "grace = \"10m\"\n[net]\nhandshake_timeout = \"5m\"\nhandshakes = 1000\n[http]\nheader_timeout = \"5m\"\nidle_timeout = \"1h\"\n\
+         request_timeout = \"10m\"\ndrain_idle = \"60s\"\n{UNHURRIED}{HTTPS}"
+    ));
     let address = server.address("api");
     let connector = connector(&authority, b"http/1.1");
     let (answered, lost, polite) = block_on(async {
