@@ -21,7 +21,7 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// Registering, forgetting, changing an address, inviting: each link of a letter is planted.
 pub(crate) fn letters(web: &mut Web, secrets: &mut Secrets, heard: &mut Heard) {
     let folder = web.server.installation().folder().join("letters");
-    let mut link = |secrets: &mut Secrets, page: &str| {
+    let link = |secrets: &mut Secrets, page: &str| {
         let secret = poll_until(PATIENCE, || link_to(&folder, page)).unwrap_or_else(|| panic!("no letter leads to {page}"));
         secrets.plant(&format!("link to {page}"), &secret);
         secret
@@ -45,9 +45,10 @@ pub(crate) fn letters(web: &mut Web, secrets: &mut Secrets, heard: &mut Heard) {
     let ours = [("cookie", cookie.as_str()), OURS];
     heard.reply(&web.post("/v1/me/email", &ours, &json!({ "email": "dodo@example.com", "password": NEW_PASSWORD })));
     let (changes, keeps) = (link(secrets, "/account/address"), link(secrets, "/account/keep-address"));
-    let changed = web.post("/v1/address/confirm", &[], &json!({ "link": changes }));
+    heard.reply(&web.post("/v1/address/confirm", &[], &json!({ "link": changes, "password": "not this one" })));
+    let changed = web.post("/v1/address/confirm", &[], &json!({ "link": changes, "password": NEW_PASSWORD }));
     assert_eq!(changed.status, 204, "{changed:?}");
-    heard.reply(&web.post("/v1/address/confirm", &[], &json!({ "link": changes })));
+    heard.reply(&web.post("/v1/address/confirm", &[], &json!({ "link": changes, "password": NEW_PASSWORD })));
     heard.reply(&web.post("/v1/address/keep", &[], &json!({ "link": format!("{keeps}x") })));
     heard.reply(&web.post("/v1/invitations", &ours, &json!({ "email": "eve@example.com", "role": "viewer" })));
     let invites = link(secrets, "/account/invitation");

@@ -20,6 +20,18 @@ impl Secrets {
 
     /// Every secret that is in these bytes, and in which dress.
     pub(crate) fn found_in(&self, place: &str, bytes: &[u8]) -> Vec<String> {
+        let mut found = self.found_as_it_is(place, bytes);
+        // RFC 2045 §6.7: what is longer than a line of a letter goes on behind a soft break.
+        for soft in [&b"=\r\n"[..], b"=\n"] {
+            if bytes.windows(soft.len()).any(|part| part == soft) {
+                let joined = String::from_utf8_lossy(bytes).replace(&*String::from_utf8_lossy(soft), "");
+                found.extend(self.found_as_it_is(place, joined.as_bytes()));
+            }
+        }
+        found
+    }
+
+    fn found_as_it_is(&self, place: &str, bytes: &[u8]) -> Vec<String> {
         let mut by_start: Vec<Vec<(&str, &str, Vec<u8>)>> = vec![Vec::new(); 1 << 16];
         for (name, secret) in &self.0 {
             for (dress, needle) in dresses(secret) {
@@ -100,6 +112,7 @@ fn a_secret_is_found_in_every_dress_and_another_is_not() {
         "Secret([251, 239, 190, 63, 255, 254, 1, 2])".to_owned(),
         form.to_owned(),
         "tall%20ships%2Fsail%3F%3E".to_owned(),
+        "Your password is tall sh=\r\nips/sail?>".to_owned(),
         base64(b"ann:tall ships/sail?>"),
         base64(b"an:tall ships/sail?>"),
         base64(b"a:tall ships/sail?> and more"),
