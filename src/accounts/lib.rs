@@ -98,7 +98,7 @@ pub use session::{NewSession, SessionError, SessionId, SessionInfo};
 pub use sign_in::{Challenge, SignInError, SignedIn};
 pub use sources::{Sources, SourcesError};
 pub use step_up::{StepUp, StepUpNeeded, SteppedUp};
-pub use suspension::SuspensionError;
+pub use suspension::{OrganisationSummary, SuspensionError};
 
 use gatehouse_base::Clock;
 use gatehouse_ca::{Authority, Keyring};

@@ -10,7 +10,20 @@ use crate::{
     rows::{self, ORGANISATIONS},
 };
 use gatehouse_base::{Fault, Kind};
-use gatehouse_types::OrganisationId;
+use gatehouse_store::{Range, codec};
+use gatehouse_types::{OrganisationId, UnixTime};
+use serde::{Deserialize, Serialize};
+
+/// An organisation as whoever runs the installation sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrganisationSummary {
+    /// The id.
+    pub id: OrganisationId,
+    /// What it is called.
+    pub name: String,
+    /// Since when nothing is done in its name.
+    pub suspended: Option<UnixTime>,
+}
 
 /// An organisation cannot be suspended or let go on.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +51,26 @@ impl Accounts {
     /// There is none of this id.
     pub async fn resume(&self, organisation: OrganisationId) -> Result<(), SuspensionError> {
         self.suspending(organisation, false).await
+    }
+
+    /// The organisations behind this one, by their ids, so many at most.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn organisations(&self, after: Option<OrganisationId>, limit: usize) -> Result<Vec<OrganisationSummary>, StateError> {
+        let range = after.map_or(Range::all(), |id| Range::all().after(id.as_bytes()));
+        let rows = self.events.store().scan(ORGANISATIONS, range, limit).await?;
+        let summary = |(key, entry): (Vec<u8>, gatehouse_store::Entry)| {
+            let id = <[u8; 16]>::try_from(key).map_err(|_| StateError::Damaged("an organisation's key".to_owned()))?;
+            let organisation: Organisation = codec::decode(&entry.value)?;
+            // As with people's ids: what we wrote comes back unchanged.
+            Ok(OrganisationSummary {
+                id: OrganisationId::from_random(id),
+                name: organisation.name().to_owned(),
+                suspended: organisation.suspended,
+            })
+        };
+        rows.into_iter().map(summary).collect()
     }
 
     /// Whether everything that is done in an organisation's name is stopped.

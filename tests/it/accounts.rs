@@ -77,6 +77,27 @@ fn code(secret: &str, later: bool) -> Option<String> {
 }
 
 #[test]
+fn an_organisation_is_stopped_and_let_go_on_at_the_console_with_and_without_a_server() {
+    let mut server = crate::support::start(crate::support::PLAIN);
+    assert!(admin(&server, &["add", "ann@example.com", "--password-stdin"], "tall ships sail").status.success());
+    let told = |server: &Server, arguments: &[&str]| {
+        let output = admin(server, &[&["organisation"], arguments].concat(), "");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")[0].clone()
+    };
+    let home = told(&server, &["list"]);
+    let id = home["id"].as_str().expect("an id");
+    assert!(home["suspended"].is_null(), "{home}");
+    assert!(!told(&server, &["suspend", id])["suspended"].is_null());
+    let unknown = admin(&server, &["organisation", "suspend", "11111111-2222-4333-8444-555555555555"], "");
+    assert_eq!(unknown.status.code(), Some(6), "{}", String::from_utf8_lossy(&unknown.stderr));
+    server.terminate().expect("signalled");
+    assert!(server.wait().expect("waited").expect("the server ends").success());
+    assert!(!told(&server, &["list"])["suspended"].is_null(), "nobody serves, and it is still so");
+    assert!(told(&server, &["resume", id])["suspended"].is_null());
+}
+
+#[test]
 fn a_new_installation_has_nobody_in_it() {
     let server = crate::support::start(crate::support::PLAIN);
     let listed = admin(&server, &["list"], "");

@@ -1,5 +1,5 @@
-use super::{PASSWORD, World, add, from, secret};
-use crate::{AccountError, NewToken, Right, Role, Sources};
+use super::{PASSWORD, World, add, authorization::App, doors::Door, from, secret};
+use crate::{AccountError, NewToken, Right, Role, Sources, oauth::CONSENTS};
 
 #[tokio::test]
 async fn an_account_goes_with_all_that_is_its_own() {
@@ -18,6 +18,17 @@ async fn an_account_goes_with_all_that_is_its_own() {
     assert!(matches!(world.refused("ann@example.com", PASSWORD, &here).await, crate::SignInError::Wrong));
     assert_eq!(world.post().await.last().expect("a letter").subject, "Your account is gone");
     add(&world.accounts, "ann@example.com").await;
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_what_somebody_let_programs_do() {
+    let door = Door::new().await;
+    let app = App::new(&door).await;
+    app.code(&door, &[]).await;
+    let consents = async || door.world.accounts.events.store().scan(CONSENTS, gatehouse_store::Range::all(), 10).await.expect("read").len();
+    assert_eq!(consents().await, 1);
+    door.world.accounts.remove_account(door.world.ann.id, &secret(PASSWORD), &from("192.0.2.1")).await.expect("removed");
+    assert_eq!(consents().await, 0);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod listen;
 pub mod mail;
 mod metrics;
 mod notify;
+pub mod organisations;
 pub mod people;
 pub mod programs;
 pub mod providers;
@@ -266,6 +267,11 @@ impl App {
         let handlers = handlers.on(move |order: providers::Order| {
             let accounts = foreign.clone();
             async move { providers::perform(&accounts, order).await }
+        });
+        let tenants = accounts.clone();
+        let handlers = handlers.on(move |order: organisations::Order| {
+            let accounts = tenants.clone();
+            async move { organisations::perform(&accounts, order).await }
         });
         let handlers = handlers.on(move |order: people::Order| {
             let accounts = accounts.clone();

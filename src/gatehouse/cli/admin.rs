@@ -3,7 +3,10 @@
 //! A running server is asked through the control socket; when none runs, the command opens the store itself. Neither needs
 //! a password of anybody: who may read the data directory is trusted with it.
 
-use super::{Context, Exit, Failure, Output, Tint, admin_client::AdminClient, admin_provider::AdminProvider, prompt};
+use super::{
+    Context, Exit, Failure, Output, Tint, admin_client::AdminClient, admin_organisation::AdminOrganisation, admin_provider::AdminProvider,
+    prompt,
+};
 use crate::app::{
     control::{Refusal, Request},
     custody, mail,
@@ -16,7 +19,7 @@ use gatehouse_types::Secret;
 use serde::Serialize;
 use std::fmt;
 
-/// People's accounts: add one, list them, let somebody in again; programs and foreign providers of the whole installation
+/// People's accounts: add one, list them, let somebody in again; organisations; programs and foreign providers of all
 #[derive(Debug, Args)]
 pub(super) struct Admin {
     #[command(subcommand)]
@@ -28,6 +31,9 @@ enum Command {
     /// Programs of the whole installation: add one, list them, remove one
     #[command(subcommand)]
     Client(AdminClient),
+    /// Organisations: list them, stop what is done in the name of one, let it go on
+    #[command(subcommand)]
+    Organisation(AdminOrganisation),
     /// Foreign providers: add one, list, trust, test and remove them, say whose devices they vouch for
     #[command(subcommand)]
     Provider(AdminProvider),
@@ -74,6 +80,7 @@ impl Admin {
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
         let order = match self.command {
             Command::Client(command) => return command.run(context),
+            Command::Organisation(command) => return command.run(context),
             Command::Provider(command) => return command.run(context),
             Command::Add { email, name, operator, password_stdin } => {
                 Order::Add { email, name, password: password(password_stdin)?, operator }

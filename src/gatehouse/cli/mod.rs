@@ -8,6 +8,7 @@
 
 mod admin;
 mod admin_client;
+mod admin_organisation;
 mod admin_provider;
 mod admission;
 mod api;
