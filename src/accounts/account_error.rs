@@ -2,9 +2,10 @@
 
 use crate::{
     EmailError, MailError, PasswordRefused, StateError,
-    password::{Busy, NotKept},
+    password::Busy,
+    told::{Tells, Told},
 };
-use gatehouse_base::{Fault, Kind};
+use gatehouse_base::Kind;
 use std::time::Duration;
 
 /// Something about an account does not go.
@@ -63,68 +64,24 @@ pub enum AccountError {
     State(#[from] StateError),
 }
 
-impl From<NotKept> for AccountError {
-    fn from(error: NotKept) -> Self {
-        match error {
-            NotKept::Refused(refused) => Self::Refused(refused),
-            NotKept::Busy(busy) => Self::Busy(busy),
-        }
-    }
-}
-
-impl Fault for AccountError {
-    fn kind(&self) -> Kind {
+impl Tells for AccountError {
+    fn told(&self) -> Told<'_> {
         match self {
-            Self::RegistrationOff => Kind::Forbidden,
-            Self::RegistrationFull => Kind::Exhausted,
-            Self::Email(_) | Self::Name | Self::SameAddress => Kind::Invalid,
-            Self::LinkOver => Kind::NotFound,
-            Self::Wrong => Kind::Unauthenticated,
-            Self::Wait { .. } => Kind::Exhausted,
-            Self::Confirmed | Self::AddressTaken | Self::LastOwner { .. } => Kind::Conflict,
-            Self::Mail(error) => error.kind(),
-            Self::Refused(error) => error.kind(),
-            Self::Busy(error) => error.kind(),
-            Self::State(error) => error.kind(),
-        }
-    }
-
-    fn code(&self) -> &'static str {
-        match self {
-            Self::RegistrationOff => "registration-off",
-            Self::RegistrationFull => "registration-full",
-            Self::Email(_) => "address",
-            Self::Name => "name",
-            Self::LinkOver => "link-over",
-            Self::Wrong => "wrong-password",
-            Self::Wait { .. } => "too-many-attempts",
-            Self::Confirmed => "address-confirmed",
-            Self::SameAddress => "same-address",
-            Self::AddressTaken => "address-unusable",
-            Self::LastOwner { .. } => "last-owner",
-            Self::Mail(error) => error.code(),
-            Self::Refused(error) => error.code(),
-            Self::Busy(error) => error.code(),
-            Self::State(error) => error.code(),
-        }
-    }
-
-    fn field(&self) -> Option<&str> {
-        match self {
-            Self::Email(_) | Self::SameAddress => Some("email"),
-            Self::Name => Some("name"),
-            Self::Wrong => Some("password"),
-            Self::Refused(error) => error.field(),
-            _ => None,
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Wait { wait } => Some(*wait),
-            Self::Busy(busy) => busy.retry_after(),
-            Self::Mail(error) => error.retry_after(),
-            _ => None,
+            Self::RegistrationOff => Told::own(Kind::Forbidden, "registration-off"),
+            Self::RegistrationFull => Told::own(Kind::Exhausted, "registration-full"),
+            Self::Email(_) => Told::about(Kind::Invalid, "address", "email"),
+            Self::Name => Told::about(Kind::Invalid, "name", "name"),
+            Self::LinkOver => Told::own(Kind::NotFound, "link-over"),
+            Self::Wrong => Told::about(Kind::Unauthenticated, "wrong-password", "password"),
+            Self::Wait { wait } => Told::wait(*wait),
+            Self::Confirmed => Told::own(Kind::Conflict, "address-confirmed"),
+            Self::SameAddress => Told::about(Kind::Invalid, "same-address", "email"),
+            Self::AddressTaken => Told::own(Kind::Conflict, "address-unusable"),
+            Self::LastOwner { .. } => Told::own(Kind::Conflict, "last-owner"),
+            Self::Mail(error) => Told::Below(error),
+            Self::Refused(error) => Told::Below(error),
+            Self::Busy(error) => Told::Below(error),
+            Self::State(error) => Told::Below(error),
         }
     }
 }

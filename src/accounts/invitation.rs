@@ -11,12 +11,13 @@ use crate::{
     links::LinkKind,
     organisation::{MOST_MEMBERS, MOST_MEMBERSHIPS, Organisation},
     pace::TooFast,
-    password::{Busy, Kept, NotKept},
+    password::{Busy, Kept},
     person::{Person, checked_name},
     rows::{self, MARK, ORGANISATIONS, Row},
     secret::{self, DIGEST_BYTES, Digest},
+    told::{Tells, Told},
 };
-use gatehouse_base::{Fault, Kind};
+use gatehouse_base::Kind;
 use gatehouse_store::{Batch, Key, Table};
 use gatehouse_types::{OrganisationId, PersonId, Secret, UnixTime};
 use schemars::JsonSchema;
@@ -388,66 +389,26 @@ fn shown(digest: &Digest) -> String {
     digest[..DIGEST_BYTES / 2].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-impl From<NotKept> for InvitationError {
-    fn from(error: NotKept) -> Self {
-        match error {
-            NotKept::Refused(refused) => Self::Refused(refused),
-            NotKept::Busy(busy) => Self::Busy(busy),
-        }
-    }
-}
-
-impl Fault for InvitationError {
-    fn kind(&self) -> Kind {
+impl Tells for InvitationError {
+    fn told(&self) -> Told<'_> {
         match self {
-            Self::NotAppointed { .. } | Self::ForAnother => Kind::Forbidden,
-            Self::StepUp(error) => error.kind(),
-            Self::TooMany | Self::Member | Self::SignIn | Self::Crowded => Kind::Conflict,
-            Self::TooFast { .. } => Kind::Exhausted,
-            Self::Unknown | Self::Over => Kind::NotFound,
-            Self::Name => Kind::Invalid,
-            Self::Mail(error) => error.kind(),
-            Self::Refused(error) => error.kind(),
-            Self::Busy(error) => error.kind(),
-            Self::State(error) => error.kind(),
-        }
-    }
-
-    fn code(&self) -> &'static str {
-        match self {
-            Self::NotAppointed { .. } => "role-not-yours-to-give",
-            Self::StepUp(error) => error.code(),
-            Self::TooMany => "too-many-invitations",
-            Self::TooFast { .. } => "too-many-invitations-today",
-            Self::Member => "member-already",
-            Self::Unknown => "no-such-invitation",
-            Self::Over => "invitation-over",
-            Self::ForAnother => "invitation-for-another",
-            Self::SignIn => "sign-in-first",
-            Self::Name => "name",
-            Self::Crowded => "too-many-members",
-            Self::Mail(error) => error.code(),
-            Self::Refused(error) => error.code(),
-            Self::Busy(error) => error.code(),
-            Self::State(error) => error.code(),
-        }
-    }
-
-    fn field(&self) -> Option<&str> {
-        match self {
-            Self::NotAppointed { .. } => Some("role"),
-            Self::Name => Some("name"),
-            Self::Refused(error) => error.field(),
-            _ => None,
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::TooFast { wait } => Some(*wait),
-            Self::Mail(error) => error.retry_after(),
-            Self::Busy(busy) => busy.retry_after(),
-            _ => None,
+            Self::NotAppointed { .. } => Told::about(Kind::Forbidden, "role-not-yours-to-give", "role"),
+            Self::TooMany => Told::own(Kind::Conflict, "too-many-invitations"),
+            Self::TooFast { wait } => {
+                Told::Own { kind: Kind::Exhausted, code: "too-many-invitations-today", field: None, wait: Some(*wait) }
+            }
+            Self::Member => Told::own(Kind::Conflict, "member-already"),
+            Self::Unknown => Told::own(Kind::NotFound, "no-such-invitation"),
+            Self::Over => Told::own(Kind::NotFound, "invitation-over"),
+            Self::ForAnother => Told::own(Kind::Forbidden, "invitation-for-another"),
+            Self::SignIn => Told::own(Kind::Conflict, "sign-in-first"),
+            Self::Name => Told::about(Kind::Invalid, "name", "name"),
+            Self::Crowded => Told::own(Kind::Conflict, "too-many-members"),
+            Self::StepUp(error) => Told::Below(error),
+            Self::Mail(error) => Told::Below(error),
+            Self::Refused(error) => Told::Below(error),
+            Self::Busy(error) => Told::Below(error),
+            Self::State(error) => Told::Below(error),
         }
     }
 }

@@ -57,6 +57,7 @@ mod suspension;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod told;
 mod totp;
 
 pub use account_error::AccountError;
@@ -81,8 +82,8 @@ pub use history::{Fact, Happening, HistoryEntry, MOST_ENTRIES, STREAM, Visitor};
 pub use invitation::{Accepting, InvitationError, InvitationInfo, InvitationOffer};
 pub use links::MailError;
 pub use oauth::{
-    Authentication, COMMAND_LINE, CertificateRule, ClientError, ClientId, ClientInfo, ConsentError, ConsentInfo, Jwk, JwkError, KeyError,
-    NewClient, RedirectUri, RedirectUriError, SigningKeys,
+    Authentication, COMMAND_LINE, CertificateRule, ClientError, ClientId, ClientInfo, ConsentInfo, Jwk, JwkError, KeyError, NewClient,
+    RedirectUri, RedirectUriError, SigningKeys,
 };
 pub use organisation::{MOST_MEMBERS, MOST_MEMBERSHIPS, Member, MemberError, MemberInfo, OrganisationInfo};
 pub use passkey::{Assertion, CreationOptions, NewPasskey, PasskeyError, PasskeyInfo, Registration, Rejection, RequestOptions};
@@ -94,11 +95,12 @@ pub use role::{Right, Role, UnknownWord};
 pub use rows::SCHEMA;
 pub use second_factor::{Enrolment, Proof, SecondFactorError};
 pub use second_person::{Deed, DeedError, DeedKind, Outcome, WaitingDeed};
-pub use session::{NewSession, SessionError, SessionId, SessionInfo};
+pub use session::{NewSession, SessionId, SessionInfo};
 pub use sign_in::{Challenge, SignInError, SignedIn};
 pub use sources::{Sources, SourcesError};
 pub use step_up::{StepUp, StepUpNeeded, SteppedUp};
-pub use suspension::{OrganisationSummary, SuspensionError};
+pub use suspension::OrganisationSummary;
+pub use told::{Named, NamedError};
 
 use gatehouse_base::Clock;
 use gatehouse_ca::{Authority, Keyring};

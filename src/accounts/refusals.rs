@@ -119,7 +119,7 @@ pub(crate) const PASSKEY_REMOVAL: &[Refusal] = &[Refusal::new(NotFound, "no-such
 /// `ProofNeeded`.
 pub(crate) const PROOF: &[Refusal] = &[Refusal::new(Invalid, "proof-needed")];
 
-/// `SessionError`.
+/// `NamedError`.
 pub(crate) const SESSION: &[Refusal] = &[Refusal::new(NotFound, "no-such-session")];
 
 /// `SecondFactorError`.
@@ -167,7 +167,7 @@ pub(crate) const CLIENT: &[Refusal] = &[
     Refusal::new(Conflict, "too-many-clients"),
 ];
 
-/// `ConsentError`.
+/// `NamedError`.
 pub(crate) const CONSENT: &[Refusal] = &[Refusal::new(NotFound, "no-such-consent")];
 
 /// `NoForm`.
@@ -231,7 +231,7 @@ pub(crate) const ACCEPTING: &[Refusal] = &[
     Refusal::new(Exhausted, "sign-in-busy"),
 ];
 
-/// `SuspensionError`.
+/// `NamedError`.
 pub(crate) const SUSPENSION: &[Refusal] = &[Refusal::new(NotFound, "no-such-organisation")];
 
 /// `DeedError` of what concerns the authority.

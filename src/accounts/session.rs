@@ -4,14 +4,13 @@
 //! while, when its time is over, when its owner ends it, and when a password changes.
 
 use crate::{
-    Accounts, Config, Happening, StateError, Visitor,
+    Accounts, Config, Happening, Named, NamedError, StateError, Visitor,
     foreign::Via,
     oauth::Proof,
     rows::{self, MARK, SESSIONS, SESSIONS_OF},
     secret::{self, DIGEST_BYTES, Digest},
 };
 use data_encoding::BASE64URL_NOPAD;
-use gatehouse_base::{Fault, Kind};
 use gatehouse_store::{Batch, codec::Bytes};
 use gatehouse_types::{PersonId, Secret, UnixTime};
 use ring::hmac;
@@ -111,17 +110,6 @@ pub(crate) struct Session {
     /// Through which provider it began, where it was one.
     #[serde(default)]
     via: Option<Via>,
-}
-
-/// There is no such session.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// It has ended, or never was the caller's.
-    #[error("there is no such session")]
-    Unknown,
-    /// The accounts could not be read or written.
-    #[error(transparent)]
-    State(#[from] StateError),
 }
 
 impl SessionId {
@@ -251,9 +239,9 @@ impl Accounts {
     ///
     /// # Errors
     /// There is none of this id.
-    pub async fn end_session(&self, person: PersonId, id: &str, from: &Visitor) -> Result<(), SessionError> {
+    pub async fn end_session(&self, person: PersonId, id: &str, from: &Visitor) -> Result<(), NamedError> {
         let found = self.kept_sessions(person).await?.into_iter().find(|(kept, _)| SessionId(*kept).to_string() == id);
-        let (id, _) = found.ok_or(SessionError::Unknown)?;
+        let (id, _) = found.ok_or(NamedError::Unknown(Named::Session))?;
         let batch = self.telling(ending(Batch::new(), person, id), person, Happening::SessionEnded, Some(from)).await?;
         self.events.commit(batch).await.map_err(StateError::Commit)?;
         Ok(())
@@ -310,21 +298,5 @@ impl fmt::Display for SessionId {
 impl fmt::Debug for SessionId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "SessionId({self})")
-    }
-}
-
-impl Fault for SessionError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Unknown => Kind::NotFound,
-            Self::State(error) => error.kind(),
-        }
-    }
-
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Unknown => "no-such-session",
-            Self::State(error) => error.code(),
-        }
     }
 }

@@ -11,13 +11,14 @@ use crate::{
     letters::Change,
     links::OF_A_PASSWORD,
     passkey::{self, Whose},
-    password::{Busy, Kept, NotKept, Verdict},
+    password::{Busy, Kept, Verdict},
     rows::{self, CHALLENGES},
     secret,
     session::Shown,
     throttle::{Guess, PersonKey},
+    told::{Tells, Told},
 };
-use gatehouse_base::{Fault, Kind};
+use gatehouse_base::Kind;
 use gatehouse_store::Batch;
 use gatehouse_types::{PersonId, Secret, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -394,54 +395,19 @@ pub(crate) fn invented(email: Option<&Email>) -> u64 {
     digest[..8].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
-impl From<NotKept> for SignInError {
-    fn from(error: NotKept) -> Self {
-        match error {
-            NotKept::Refused(refused) => Self::Refused(refused),
-            NotKept::Busy(busy) => Self::Busy(busy),
-        }
-    }
-}
-
-impl Fault for SignInError {
-    fn kind(&self) -> Kind {
+impl Tells for SignInError {
+    fn told(&self) -> Told<'_> {
         match self {
-            Self::Wrong | Self::Code | Self::Passkey(_) | Self::SecondFactorNeeded | Self::ChallengeOver => Kind::Unauthenticated,
-            Self::NoPasskeys => Kind::Conflict,
-            Self::Wait { .. } => Kind::Exhausted,
-            Self::Refused(error) => error.kind(),
-            Self::Busy(error) => error.kind(),
-            Self::State(error) => error.kind(),
-        }
-    }
-
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Wrong => "wrong-password",
-            Self::Code => "wrong-code",
-            Self::Passkey(_) => "passkey-refused",
-            Self::SecondFactorNeeded => "second-factor-needed",
-            Self::NoPasskeys => "no-passkeys",
-            Self::ChallengeOver => "challenge-over",
-            Self::Wait { .. } => "too-many-attempts",
-            Self::Refused(error) => error.code(),
-            Self::Busy(error) => error.code(),
-            Self::State(error) => error.code(),
-        }
-    }
-
-    fn field(&self) -> Option<&str> {
-        match self {
-            Self::Refused(error) => error.field(),
-            _ => None,
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Wait { wait } => Some(*wait),
-            Self::Busy(busy) => busy.retry_after(),
-            _ => None,
+            Self::Wrong => Told::own(Kind::Unauthenticated, "wrong-password"),
+            Self::Code => Told::own(Kind::Unauthenticated, "wrong-code"),
+            Self::Passkey(_) => Told::own(Kind::Unauthenticated, "passkey-refused"),
+            Self::SecondFactorNeeded => Told::own(Kind::Unauthenticated, "second-factor-needed"),
+            Self::NoPasskeys => Told::own(Kind::Conflict, "no-passkeys"),
+            Self::ChallengeOver => Told::own(Kind::Unauthenticated, "challenge-over"),
+            Self::Wait { wait } => Told::wait(*wait),
+            Self::Refused(error) => Told::Below(error),
+            Self::Busy(error) => Told::Below(error),
+            Self::State(error) => Told::Below(error),
         }
     }
 }

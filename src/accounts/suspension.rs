@@ -4,12 +4,11 @@
 //! fact in the stream of all accounts is for what holds connections open: whoever follows it closes those of the organisation.
 
 use crate::{
-    Accounts, StateError,
+    Accounts, Named, NamedError, StateError,
     history::Fact,
     organisation::Organisation,
     rows::{self, ORGANISATIONS},
 };
-use gatehouse_base::{Fault, Kind};
 use gatehouse_store::{Range, codec};
 use gatehouse_types::{OrganisationId, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -25,31 +24,28 @@ pub struct OrganisationSummary {
     pub suspended: Option<UnixTime>,
 }
 
-/// An organisation cannot be suspended or let go on.
-#[derive(Debug, thiserror::Error)]
-pub enum SuspensionError {
-    /// There is none of this id.
-    #[error("there is no such organisation")]
-    Unknown,
-    /// The accounts could not be read or written.
-    #[error(transparent)]
-    State(#[from] StateError),
-}
-
 impl Accounts {
     /// Suspends an organisation; one that is suspended stays so.
     ///
     /// # Errors
     /// There is none of this id.
-    pub(crate) async fn suspend(&self, organisation: OrganisationId) -> Result<(), SuspensionError> {
+    pub(crate) async fn suspend(&self, organisation: OrganisationId) -> Result<(), NamedError> {
         self.suspending(organisation, true).await
+    }
+
+    /// The same at the machine's own console, which needs nobody else's consent.
+    ///
+    /// # Errors
+    /// There is none of this id.
+    pub async fn suspend_at_console(&self, organisation: OrganisationId) -> Result<(), NamedError> {
+        self.suspend(organisation).await
     }
 
     /// Lets an organisation go on.
     ///
     /// # Errors
     /// There is none of this id.
-    pub async fn resume(&self, organisation: OrganisationId) -> Result<(), SuspensionError> {
+    pub async fn resume(&self, organisation: OrganisationId) -> Result<(), NamedError> {
         self.suspending(organisation, false).await
     }
 
@@ -79,10 +75,10 @@ impl Accounts {
         Ok(row.is_none_or(|row| row.value.suspended.is_some()))
     }
 
-    async fn suspending(&self, organisation: OrganisationId, suspend: bool) -> Result<(), SuspensionError> {
+    async fn suspending(&self, organisation: OrganisationId, suspend: bool) -> Result<(), NamedError> {
         rows::change(&self.events, || async {
             let row = rows::find::<Organisation>(&self.events, ORGANISATIONS, *organisation.as_bytes()).await?;
-            let mut row = row.ok_or(SuspensionError::Unknown)?;
+            let mut row = row.ok_or(NamedError::Unknown(Named::Organisation))?;
             if row.value.suspended.is_some() == suspend {
                 return Ok((row.unchanged(), ()));
             }
@@ -91,21 +87,5 @@ impl Accounts {
             Ok((self.stating(row.rewritten(), &fact)?, ()))
         })
         .await
-    }
-}
-
-impl Fault for SuspensionError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Unknown => Kind::NotFound,
-            Self::State(error) => error.kind(),
-        }
-    }
-
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Unknown => "no-such-organisation",
-            Self::State(error) => error.code(),
-        }
     }
 }

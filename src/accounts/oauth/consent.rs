@@ -2,11 +2,10 @@
 
 use super::{Scope, grants::Proof};
 use crate::{
-    Accounts, Happening, OrganisationInfo, StateError, Visitor,
+    Accounts, Happening, Named, NamedError, OrganisationInfo, StateError, Visitor,
     rows::{self, by_person},
     session::{FormKey, SessionId},
 };
-use gatehouse_base::{Fault, Kind};
 use gatehouse_store::{Batch, Key, Range, Table, codec};
 use gatehouse_types::{OrganisationId, PersonId, UnixTime};
 use schemars::JsonSchema;
@@ -40,17 +39,6 @@ pub struct ConsentInfo {
     pub scope: String,
     /// Since when.
     pub since: UnixTime,
-}
-
-/// There is no such consent.
-#[derive(Debug, thiserror::Error)]
-pub enum ConsentError {
-    /// The person has not let this program in.
-    #[error("you have not let such a program in")]
-    Unknown,
-    /// The accounts could not be read or written.
-    #[error(transparent)]
-    State(#[from] StateError),
 }
 
 /// When somebody let a program act where. Nothing is known of the time of what was said before it was kept.
@@ -100,7 +88,7 @@ impl Accounts {
     ///
     /// # Errors
     /// It was not let in.
-    pub async fn withdraw_consent(&self, person: PersonId, client: &str, from: &Visitor) -> Result<(), ConsentError> {
+    pub async fn withdraw_consent(&self, person: PersonId, client: &str, from: &Visitor) -> Result<(), NamedError> {
         rows::change(&self.events, || async {
             let consents = self.consents_of(person).await?;
             let consents: Vec<_> = consents.into_iter().filter(|(_, id, _)| id == client).collect();
@@ -111,7 +99,7 @@ impl Accounts {
             }
             let (batch, ended) = self.ending_grants(batch, person, |grant| grant.client == client).await?;
             if consents.is_empty() && !ended {
-                return Err(ConsentError::Unknown);
+                return Err(NamedError::Unknown(Named::Consent));
             }
             let happening = Happening::ProgramEnded { client: client.to_owned() };
             Ok((self.telling(batch, person, happening, Some(from)).await?, ()))
@@ -208,20 +196,4 @@ impl Accounts {
 fn key(person: PersonId, organisation: OrganisationId, client: &str) -> Vec<u8> {
     let ids: Vec<u8> = Key::new().id(person.as_bytes()).id(organisation.as_bytes()).into();
     [ids.as_slice(), client.as_bytes()].concat()
-}
-
-impl Fault for ConsentError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Unknown => Kind::NotFound,
-            Self::State(error) => error.kind(),
-        }
-    }
-
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Unknown => "no-such-consent",
-            Self::State(error) => error.code(),
-        }
-    }
 }

@@ -33,7 +33,7 @@ mod token;
 
 pub use assertion::{Jwk, JwkError};
 pub use client::{Authentication, COMMAND_LINE, ClientError, ClientId, ClientInfo, NewClient};
-pub use consent::{ConsentError, ConsentInfo};
+pub use consent::ConsentInfo;
 pub(crate) use http::routes;
 pub use keys::{KeyError, SigningKeys};
 pub use mutual_tls::CertificateRule;

@@ -1,5 +1,5 @@
 use super::{World, add, from, secret};
-use crate::SessionError;
+use crate::{Named, NamedError};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -39,7 +39,7 @@ async fn sessions_are_listed_and_ended_by_their_owner_only() {
     let other = sessions.iter().find(|session| !session.present).expect("the first");
     let ben = add(&world.accounts, "ben@example.com").await;
     let foreign = world.accounts.end_session(ben.id, &other.id, &from("192.0.2.1")).await;
-    assert!(matches!(foreign, Err(SessionError::Unknown)));
+    assert!(matches!(foreign, Err(NamedError::Unknown(Named::Session))));
     assert!(world.accounts.session(&first.secret).await.expect("read").is_some());
     world.accounts.end_session(world.ann.id, &other.id, &from("192.0.2.1")).await.expect("ended");
     assert!(world.accounts.session(&first.secret).await.expect("read").is_none());

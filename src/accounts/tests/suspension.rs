@@ -1,5 +1,5 @@
 use super::doors::{Door, OURS};
-use crate::{Fact, SuspensionError};
+use crate::{Fact, Named, NamedError};
 use axum::http::StatusCode;
 use gatehouse_types::OrganisationId;
 use serde_json::json;
@@ -40,7 +40,7 @@ async fn nothing_is_done_in_the_name_of_a_suspended_organisation_by_anybody() {
     assert_eq!(door.form("/oauth/introspect", &[], &asking).await.body["active"], json!(true));
     assert_eq!(door.form("/oauth/token", &[], &form).await.status, StatusCode::OK);
     let unknown = door.world.accounts.suspend(OrganisationId::from_random([7; 16])).await;
-    assert!(matches!(unknown, Err(SuspensionError::Unknown)));
+    assert!(matches!(unknown, Err(NamedError::Unknown(Named::Organisation))));
     let stream = crate::STREAM.parse().expect("a stream");
     let log = door.world.accounts.events.read(&stream, gatehouse_store::Position::START.next(), 100).await.expect("read");
     let told: Vec<Fact> = log.iter().filter_map(|event| event.decode().ok()).collect();
