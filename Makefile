@@ -26,7 +26,7 @@ lint: ## formatting, clippy, licences and sources, documentation, shell scripts,
 	@packaging/lint
 
 bench: ## every benchmark, each beside a floor or a peer of the same run
-	@packaging/need test
+	@packaging/need bench
 	cargo bench --locked
 
 faults: ## what the store survives, in full: power loss, kill -9, full and failing disks, flipped bits, on both engines
