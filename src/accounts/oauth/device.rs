@@ -33,6 +33,7 @@ const CHARACTERS: usize = 8;
 pub(crate) struct Waiting {
     pub(crate) client: String,
     pub(crate) scope: Scope,
+    /// What is kept of it.
     user_code: String,
     pub(crate) address: IpAddr,
     pub(crate) agent: String,
@@ -103,14 +104,15 @@ impl Accounts {
             let waiting = Waiting {
                 client: client.to_owned(),
                 scope: scope.clone(),
-                user_code: user_code.clone(),
+                user_code: kept(&user_code),
                 address: from.address,
                 agent: from.agent.clone(),
                 began: now,
                 ends: now + ENDS,
                 answer: Answer::None,
             };
-            let batch = rows::new(DEVICE_CODES, key, &waiting).and(rows::new(USER_CODES, user_code.as_bytes(), &Bytes::from(key.to_vec())));
+            let batch =
+                rows::new(DEVICE_CODES, key, &waiting).and(rows::new(USER_CODES, waiting.user_code.as_bytes(), &Bytes::from(key.to_vec())));
             let Entered::InsteadOf(over) = entered else { return Ok((batch, user_code)) };
             let over = rows::find::<Waiting>(&self.events, DEVICE_CODES, over).await?.filter(|over| over.value.answer == Answer::None);
             let gone = over.map(|over| over.deleted().delete(USER_CODES, over.value.user_code.as_bytes()));
@@ -195,7 +197,7 @@ impl Accounts {
 
     async fn waiting(&self, typed: &str) -> Result<Option<(String, rows::Row<Waiting>, Client)>, StateError> {
         let Some(user_code) = read(typed) else { return Ok(None) };
-        let Some(key) = rows::find::<Bytes>(&self.events, USER_CODES, user_code.as_bytes()).await? else { return Ok(None) };
+        let Some(key) = rows::find::<Bytes>(&self.events, USER_CODES, kept(&user_code).as_bytes()).await? else { return Ok(None) };
         let Some(row) = rows::find::<Waiting>(&self.events, DEVICE_CODES, key.value.to_vec()).await? else { return Ok(None) };
         let is_open = row.value.answer == Answer::None && self.clock.now() < row.value.ends;
         let Some(client) = self.client(&row.value.client).await?.filter(|_| is_open) else { return Ok(None) };
@@ -223,6 +225,11 @@ fn draw(random: &dyn Random) -> String {
         }
     }
     code
+}
+
+/// What is kept of a short code. It has few letters, and whoever can read the store has ten minutes for guessing them.
+fn kept(code: &str) -> String {
+    data_encoding::BASE64URL_NOPAD.encode(&secret::digest_of("user code", &Secret::from(code.to_owned())))
 }
 
 /// As people type it: in two halves.
