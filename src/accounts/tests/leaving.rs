@@ -27,7 +27,7 @@ async fn nothing_is_left_of_what_somebody_let_programs_do() {
     app.code(&door, &[]).await;
     let consents = async || door.world.accounts.events.store().scan(CONSENTS, gatehouse_store::Range::all(), 10).await.expect("read").len();
     assert_eq!(consents().await, 1);
-    door.world.accounts.remove_account(door.world.ann.id, &secret(PASSWORD), &from("192.0.2.1")).await.expect("removed");
+    door.world.accounts.remove_account(&door.world.ann_lately(), &secret(PASSWORD), &from("192.0.2.1")).await.expect("removed");
     assert_eq!(consents().await, 0);
 }
 
