@@ -8,7 +8,7 @@
 //! deed does is the affair of the authority, and of [`suspension`](crate::suspension).
 
 use crate::{
-    Accounts, Happening, StateError, SteppedUp, SuspensionError, Visitor,
+    Accounts, Happening, NamedError, StateError, SteppedUp, Visitor,
     history::Fact,
     letters::{SecondPersonAnswered, SecondPersonAsked},
     person::{Person, person_id},
@@ -127,7 +127,7 @@ pub enum DeedError {
     Authority(#[from] gatehouse_ca::StateError),
     /// The organisation cannot be stopped.
     #[error(transparent)]
-    Suspension(#[from] SuspensionError),
+    Suspension(#[from] NamedError),
     /// The accounts could not be read or written.
     #[error(transparent)]
     State(#[from] StateError),

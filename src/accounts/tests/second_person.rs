@@ -6,7 +6,7 @@ use super::{
     from, secret,
 };
 use crate::{
-    Config, Deed, DeedError, DeedKind, Fact, Happening, NewPassword, NewPerson, Outcome, SteppedUp, SuspensionError, Visitor, WaitingDeed,
+    Config, Deed, DeedError, DeedKind, Fact, Happening, NamedError, NewPassword, NewPerson, Outcome, SteppedUp, Visitor, WaitingDeed,
 };
 use axum::http::{StatusCode, header};
 use gatehouse_ca::Issuance;
@@ -141,7 +141,7 @@ async fn only_so_much_waits_and_notes_are_short() {
     }
     let nowhere = Deed::SuspendOrganisation { organisation: OrganisationId::from_random([7; 16]) };
     let unknown = world.accounts.act(&first, nowhere, &here()).await;
-    assert!(matches!(unknown, Err(DeedError::Suspension(SuspensionError::Unknown))), "{unknown:?}");
+    assert!(matches!(unknown, Err(DeedError::Suspension(NamedError::Unknown(crate::Named::Organisation)))), "{unknown:?}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Request for Order {
 pub async fn perform(accounts: &Accounts, order: Order) -> Result<Vec<OrganisationSummary>, Refusal> {
     match order {
         Order::List => {}
-        Order::Suspend { id } => accounts.suspend(id).await?,
+        Order::Suspend { id } => accounts.suspend_at_console(id).await?,
         Order::Resume { id } => accounts.resume(id).await?,
     }
     Ok(accounts.organisations(None, LIST_MAX).await?)
