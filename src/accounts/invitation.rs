@@ -22,6 +22,7 @@ use gatehouse_store::{Batch, Key, Table};
 use gatehouse_types::{OrganisationId, PersonId, Secret, UnixTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Invitations by the digest of their secret.
 pub(crate) const INVITATIONS: Table = Table::new("account-invitations");
