@@ -66,7 +66,7 @@ impl Accounts {
                     }
                 }
             };
-            let keep = Purpose::KeepAddress { address: present.clone() };
+            let keep = Purpose::KeepAddress { address: present.clone(), asked: self.clock.now() };
             let (batch, link) = self.linking(batch, person, keep, KEEP_ENDS).await?;
             let letter = AddressChanges { to: &to, link: link.address, ends: link.ends, from, at: self.clock.now() };
             // Without this letter there is no way back, so there is no change.
@@ -131,7 +131,7 @@ impl Accounts {
     pub async fn keep_address(&self, link: &Secret, from: &Visitor) -> Result<(), AccountError> {
         rows::change(&self.events, || async {
             let row = self.link(LinkKind::KeepAddress, link).await?.ok_or(AccountError::LinkOver)?;
-            let (person, Purpose::KeepAddress { address }) = (row.value.person, row.value.purpose.clone()) else {
+            let (person, Purpose::KeepAddress { address, asked }) = (row.value.person, row.value.purpose.clone()) else {
                 return Err(AccountError::LinkOver);
             };
             let batch = self.ending_links(row.deleted(), person, &[LinkKind::ChangeAddress, LinkKind::Reset]).await?;
@@ -140,8 +140,9 @@ impl Accounts {
             let later = self.ways_back(person).await?.into_iter().filter(|(at, other)| *at != used && other.value.ends >= row.value.ends);
             let batch = later.fold(batch, |batch, (_, other)| batch.and(other.deleted()));
             let mut row = self.find_person(person).await?.ok_or(AccountError::LinkOver)?;
-            // Whoever asked for the change knows it.
+            // Whoever asked for the change knows it, and may have let themselves in for good.
             row.value.password = self.passwords.none();
+            let batch = self.ending_passkeys_since(batch, &mut row.value.second_factor, asked).await?;
             let present = std::mem::replace(&mut row.value.email, address.clone());
             let batch = batch.and(row.rewritten());
             let batch = if present.folded() == address.folded() {
@@ -179,7 +180,7 @@ impl Accounts {
     pub(crate) async fn addresses_kept_for(&self, person: PersonId) -> Result<Vec<String>, StateError> {
         let links = self.links_of(person).await?.into_iter();
         let addresses = links.filter_map(|(_, row)| match row.value.purpose {
-            Purpose::KeepAddress { address } => Some(address.folded()),
+            Purpose::KeepAddress { address, .. } => Some(address.folded()),
             Purpose::Confirm | Purpose::Reset | Purpose::ChangeAddress { .. } => None,
         });
         let mut kept = Vec::new();

@@ -36,7 +36,7 @@ pub(crate) enum Purpose {
     /// Makes this the account's address.
     ChangeAddress { to: Email },
     /// Takes a change of address back.
-    KeepAddress { address: Email },
+    KeepAddress { address: Email, asked: UnixTime },
 }
 
 /// Which kind of link is shown. A secret of one kind is worthless as another.

@@ -171,6 +171,22 @@ impl Accounts {
         .await
     }
 
+    /// Removes the passkeys that were added since then, in a batch.
+    pub(crate) async fn ending_passkeys_since(
+        &self,
+        batch: Batch,
+        factor: &mut SecondFactor,
+        since: UnixTime,
+    ) -> Result<Batch, StateError> {
+        let mut batch = batch;
+        for passkey in self.passkeys_of(factor).await?.into_iter().filter(|passkey| since <= passkey.made) {
+            let key = key_of(&passkey.id);
+            factor.remove_passkey(&key);
+            batch = batch.delete(PASSKEYS, key);
+        }
+        Ok(batch)
+    }
+
     /// Who we are to authenticators.
     pub(crate) fn relying_party(&self) -> Option<RelyingParty> {
         self.issuer.as_deref().and_then(RelyingParty::of)

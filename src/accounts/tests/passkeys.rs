@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Challenge, Happening, NewPasskey, NewSession, PasskeyError, PasskeyInfo, Proof, Registration, Rejection, SignInError, SignedIn,
-    SteppedUp, Visitor,
+    SteppedUp, Visitor, links::LinkKind,
 };
 use axum::http::{Method, StatusCode};
 use gatehouse_pki::KeyAlgorithm::{Ed25519, P256, P384};
@@ -94,6 +94,21 @@ async fn a_passkey_lets_in_without_a_password() {
         assert_eq!((kept.id, kept.name.as_str(), used.address), (info.id, "key ring", here().address));
         assert_eq!(used.at, kept.made + Duration::from_secs(60));
     }
+}
+
+#[tokio::test]
+async fn whoever_took_an_account_over_does_not_come_back_with_a_passkey_of_that_time() {
+    let world = World::new().await;
+    let (session, mut anns) = (session(&world).await, Soft::new(P256));
+    try_adding(&world, &session, &mut anns, &Saying::honest()).await.expect("added");
+    world.pass(Duration::from_secs(60));
+    world.accounts.ask_for_address(world.ann.id, "thief@example.net", &secret(PASSWORD), &here()).await.expect("asked");
+    let keep = world.link("ann@example.com", LinkKind::KeepAddress).await;
+    let mut thiefs = Soft::with_id(P256, vec![7; 16]);
+    try_adding(&world, &session, &mut thiefs, &Saying::honest()).await.expect("added");
+    world.accounts.keep_address(&keep, &here()).await.expect("kept");
+    assert_eq!(rejected(try_signing_in(&world, &mut thiefs, &Saying::honest()).await), Rejection::Unknown);
+    try_signing_in(&world, &mut anns, &Saying::honest()).await.expect("signed in");
 }
 
 #[tokio::test]
