@@ -23,6 +23,7 @@ mod mail;
 mod mutual_tls;
 mod oauth;
 mod passkeys;
+mod providers;
 mod revocation;
 mod rotation;
 mod secrets;
