@@ -48,7 +48,7 @@ pub struct DeviceSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_claim: Option<String>,
     /// Of which types its tokens may be. Default: `at+jwt` (RFC 9068).
-    #[serde(default = "access_tokens")]
+    #[serde(default = "DeviceSettings::access_tokens")]
     pub types: Vec<String>,
     /// Whether codes are tied to a verifier (RFC 7636), which then has to come with each. Default `true`.
     #[serde(default = "yes")]
@@ -70,8 +70,11 @@ pub struct Trust {
     pub second_factor: bool,
 }
 
-fn access_tokens() -> Vec<String> {
-    vec!["at+jwt".to_owned()]
+impl DeviceSettings {
+    /// RFC 9068 §2.1.
+    pub(crate) fn access_tokens() -> Vec<String> {
+        vec!["at+jwt".to_owned()]
+    }
 }
 
 fn yes() -> bool {

@@ -22,6 +22,18 @@ struct OwnerOfBody {
     organisation: OrganisationId,
 }
 
+/// For what a provider is to be trusted.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TrustBody {
+    /// Domains whose addresses the provider speaks for: somebody with a verified address there is the account with that address.
+    #[serde(default)]
+    domains: Vec<String>,
+    /// Whether its word (`amr`) stands for a second factor.
+    #[serde(default)]
+    second_factor: bool,
+}
+
 /// The routes of this file.
 pub(super) fn routes(accounts: &Accounts) -> Routes {
     Routes::new()
@@ -55,8 +67,9 @@ pub(super) fn routes(accounts: &Accounts) -> Routes {
                 )
                 .refuses(refusals::NAMED_PROVIDER)
                 .refuses(refusals::TRUST),
-            with!(accounts, |_granted: Granted<OperateSteppedUp>, id: Path<String>, body: Body<Trust>| {
-                Answer::<Json<ProviderInfo>>::Ok(Json(accounts.trust_provider(&id, body.0).await?))
+            with!(accounts, |_granted: Granted<OperateSteppedUp>, id: Path<String>, body: Body<TrustBody>| {
+                let TrustBody { domains, second_factor } = body.0;
+                Answer::<Json<ProviderInfo>>::Ok(Json(accounts.trust_provider(&id, Trust { domains, second_factor }).await?))
             }),
         )
         .post(

@@ -29,7 +29,33 @@ pub(super) struct ProviderBody {
     #[serde(default)]
     new_accounts: bool,
     role: Option<Role>,
-    devices: Option<DeviceSettings>,
+    devices: Option<DevicesBody>,
+}
+
+/// How a provider is to vouch for devices.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DevicesBody {
+    /// For whom its tokens have to be: one of their audiences.
+    audience: String,
+    /// The claim that says who the owner is.
+    owner_claim: String,
+    /// The claim that says which device it is; nothing where tokens are bound to none.
+    device_claim: Option<String>,
+    /// Of which types its tokens may be. Default: `at+jwt` (RFC 9068).
+    types: Option<Vec<String>>,
+    /// Whether codes are tied to a verifier (RFC 7636), which then has to come with each. Default `true`.
+    pkce: Option<bool>,
+    /// Where the codes of devices were sent. Default: where those of people are.
+    redirect_uri: Option<String>,
+}
+
+impl From<DevicesBody> for DeviceSettings {
+    fn from(body: DevicesBody) -> Self {
+        let DevicesBody { audience, owner_claim, device_claim, types, pkce, redirect_uri } = body;
+        let types = types.unwrap_or_else(Self::access_tokens);
+        Self { audience, owner_claim, device_claim, types, pkce: pkce.unwrap_or(true), redirect_uri }
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -69,7 +95,17 @@ enum Verdict {
 impl From<ProviderBody> for NewProvider {
     fn from(body: ProviderBody) -> Self {
         let ProviderBody { name, issuer, client_id, client_secret, scopes, sign_in, new_accounts, role, devices } = body;
-        Self { name, issuer, client_id, secret: client_secret.map(|given| given.0), scopes, sign_in, new_accounts, role, devices }
+        Self {
+            name,
+            issuer,
+            client_id,
+            secret: client_secret.map(|given| given.0),
+            scopes,
+            sign_in,
+            new_accounts,
+            role,
+            devices: devices.map(Into::into),
+        }
     }
 }
 
